@@ -1,0 +1,73 @@
+"""An account as flow and the clouds see it: every default filled in, every duration in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from imageferry.core.facts import KindLimit, LaneKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds. ``settle`` exceeds ``request``; the last three end a wait with its reason."""
+
+    request: float = 20.0
+    settle: float = 90.0
+    image: float = 86_400.0
+    export: float = 86_400.0
+    copy: float = 43_200.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Polls:
+    """Base cadences in seconds: a running task; an image that is not ready yet."""
+
+    tasks: float = 30.0
+    images: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backoff:
+    """For ``retry`` answers: first and longest wait in seconds, how many counted attempts a job has."""
+
+    first: float = 2.0
+    longest: float = 300.0
+    attempts: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CredentialSpec:
+    """Where an account's keys come from. Its values are secrets: they are in no repr."""
+
+    source: str = "chain"
+    """chain, env, file, instance, oidc or static."""
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """For static: the vendor's own words (``secret_id`` …) and, for huawei, nothing else."""
+    profile: str | None = None
+    """For file: the profile's name; None: the vendor's default."""
+    path: str | None = None
+    """For file: another path than the vendor's own."""
+    projects: Mapping[str, str] = field(default_factory=dict)
+    """Huawei: region -> project id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """One configured account."""
+
+    name: str
+    cloud: str
+    account_id: str | None = None
+    regions: tuple[str, ...]
+    credentials: CredentialSpec = field(default_factory=CredentialSpec)
+    endpoint: str
+    """Base URL with ``{region}`` left in; so are the next two (``{bucket}`` too)."""
+    identity_endpoint: str
+    storage_endpoint: str
+    endpoint_set: bool = False
+    """The user set ``endpoint``: it serves the vendor's neighbouring services too."""
+    limits: Mapping[LaneKind, KindLimit]
+    polls: Polls = field(default_factory=Polls)
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    backoff: Backoff = field(default_factory=Backoff)
