@@ -1,0 +1,1 @@
+"""imageferry moves virtual-machine images where policy wants them."""

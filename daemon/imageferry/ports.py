@@ -365,7 +365,7 @@ class Counted(NamedTuple):
     place: Place
     action: str
     state: State
-    count: int
+    jobs: int
 
 
 class Unprotected(NamedTuple):
@@ -591,5 +591,3 @@ class Publisher(Protocol):
         :raises PublishFailed: nothing of the batch counts as published.
         """
         ...
-
-

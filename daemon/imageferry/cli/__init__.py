@@ -1,0 +1,1 @@
+"""The commands; each only parses, calls, prints."""

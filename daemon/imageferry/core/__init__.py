@@ -1,0 +1,1 @@
+"""The pure middle: no await, clock, log, file or network."""

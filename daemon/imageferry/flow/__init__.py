@@ -1,0 +1,1 @@
+"""The loops, in walking order; they know ports only."""
