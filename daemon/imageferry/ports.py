@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
-from imageferry.core.answers import Answer, AnswerClass
+from imageferry.core.answers import Answer
 from imageferry.core.decision import Decision
 from imageferry.core.facts import CloudFacts, LaneKind
 from imageferry.core.image import Image, Place

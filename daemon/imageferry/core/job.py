@@ -87,7 +87,7 @@ class Job:
     vendor_code: str = ""
     request_id: str = ""
     attempt: int = 1
-    """Which life of the job this is: 1, and one more each time a person asks for another; part of the completion's id."""
+    """Which life of the job this is: from 1, one more each time a person retries it; part of the completion's id."""
     attempts: int = 0
     """Sends that count towards ``backoff.attempts``."""
     sends: int = 0

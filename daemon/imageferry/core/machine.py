@@ -1,4 +1,4 @@
-"""The states of a job and the one table of allowed moves; the documents' diagram and the database's CHECKs follow it."""
+"""The states of a job and the one table of allowed moves; the diagram and the database's CHECKs follow it."""
 
 from __future__ import annotations
 
