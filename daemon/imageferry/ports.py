@@ -541,8 +541,10 @@ class Ledger(Reader, Protocol):
         """Task references of every other job of the same image and action."""
         ...
 
-    async def next_due(self, account: str, region: str, what: Literal["look"] | State) -> int | None:
-        """When the next look, or the next job of that state, falls due; None when there is none."""
+    async def next_due(
+        self, account: str, region: str, what: Literal["look"] | State, action: ActionKind | None = None
+    ) -> int | None:
+        """When the next look, or the next job of that state (and action), falls due; None when there is none."""
         ...
 
     async def recover(self, account: str, region: str, now: int, due_at: int) -> int:

@@ -1,0 +1,335 @@
+"""Builds every part of the daemon, holds it open, runs the loops, and stops them in order.
+
+The ``run`` and ``demo`` commands call it. Every decision is made elsewhere; this file only says what is connected
+to what, and in which order things start and end.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import anyio
+import structlog
+from anyio.abc import TaskGroup, TaskStatus
+from starlette.types import ASGIApp
+
+from imageferry.clouds.registry import CLOUDS, READERS
+from imageferry.control import Handler, Request, listening, socket_path
+from imageferry.core.account import Account
+from imageferry.core.completion import job_json
+from imageferry.core.image import Place
+from imageferry.errors import ImageferryError, MoveConflict, MoveForbidden
+from imageferry.flow.announce import Announce
+from imageferry.flow.doubt import Doubt
+from imageferry.flow.drive import Bell, Step, Stopping, drive
+from imageferry.flow.follow import Follow
+from imageferry.flow.health import Health
+from imageferry.flow.hold import Hold
+from imageferry.flow.inspect import Inspect
+from imageferry.flow.intake import Directory, Recorder
+from imageferry.flow.lanes import Lanes
+from imageferry.flow.site import Bells, Site, Tally
+from imageferry.flow.steer import STEERS
+from imageferry.flow.submit import Submit
+from imageferry.flow.sweep import Sweep
+from imageferry.ledgers.sqlite import open_ledger
+from imageferry.policies import PolicyBook
+from imageferry.ports import Clock, EventSource, JobFilter, Ledger
+from imageferry.publishers.registry import PUBLISHERS
+from imageferry.settings import Settings
+from imageferry.sources.registry import SOURCES
+from imageferry.telemetry.http import JobQuery, ops_app, serving
+from imageferry.telemetry.liveness import Heartbeats
+from imageferry.telemetry.metrics import Metrics
+
+LOOP_STUCK: Final = 180.0
+"""Seconds without a heartbeat after which a loop counts as stopped; a step may wait for several slow requests."""
+DRAIN: Final = 10.0
+"""Seconds that the outbox may take to drain at the end."""
+OWNER: Final = "daemon"
+"""Who holds the lanes of a ledger that only one daemon can hold."""
+IDLE_EVERY: Final = 0.2
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Orders:
+    """What the front door may say while the daemon runs."""
+
+    stop: anyio.Event = field(default_factory=anyio.Event)
+    """End in order."""
+    reload: Callable[[], None] = lambda: None
+    """Read the policies again and let closed accounts try again; set by the daemon once it runs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A started daemon, as the front door sees it."""
+
+    ops: tuple[str, int]
+    ledger: Ledger
+    beats: Heartbeats
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended."""
+
+    succeeded: int
+    failed: int
+    stuck: tuple[str, ...]
+    """Accounts that had work left and could not do it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that is held open while the daemon runs."""
+
+    ledger: Ledger
+    sites: Sequence[Site]
+    sources: Sequence[EventSource]
+    announcing: Sequence[tuple[Announce, Bell]]
+    hold: Hold
+    health: Health
+    beats: Heartbeats
+
+    def announce(self) -> None:
+        """Wake every publisher."""
+        for _, bell in self.announcing:
+            bell.ring()
+
+
+@dataclass(slots=True)
+class Daemon:
+    """One run of the daemon over its settings; ``run`` is its whole life."""
+
+    settings: Settings
+    book: PolicyBook
+    clock: Clock
+    orders: Orders
+    chance: random.Random
+    until_idle: bool = False
+    metrics: Metrics = field(default_factory=Metrics)
+    stopping: Stopping = field(default_factory=Stopping)
+    tally: Tally = field(default_factory=Tally)
+    wrong: str | None = None
+    """Why the policy files on disk are not the set in force."""
+
+    async def run(self, *, task_status: TaskStatus[Running]) -> Ended:
+        """Start everything, work until told to stop or idle, stop everything in order.
+
+        :raises ImageferryError: a part could not be opened, or the ledger failed.
+        """
+        async with AsyncExitStack() as stack:
+            parts = await self._open(stack)
+            ledger = parts.ledger
+            await parts.hold.step()
+            stack.push_async_callback(ledger.release_lanes, parts.hold.owner)
+            for site in parts.sites:
+                await ledger.recover(site.account.name, site.region, self.clock.now(), self.clock.now())
+            ops = await stack.enter_async_context(serving(self._ops_app(parts), *self.settings.ops))
+            if (path := _sqlite_path(self.settings.ledger_url)) is not None:
+                await stack.enter_async_context(listening(socket_path(path), self._steer(parts)))
+            self.orders.reload = lambda: self._reload(parts.sites)
+            await self._work(parts, lambda: task_status.started(Running(ops, ledger, parts.beats)))
+            stuck = tuple(await parts.health.stuck())
+        log.info("stopped", succeeded=self.tally.succeeded, failed=self.tally.failed)
+        return Ended(self.tally.succeeded, self.tally.failed, stuck)
+
+    async def _work(self, parts: Parts, started: Callable[[], None]) -> None:
+        """The loops' task groups, nested so that leaving them is the ordered stop."""
+        async with anyio.create_task_group() as announcers:
+            for announce, bell in parts.announcing:
+                self._start(announcers, f"announce {announce.publisher.name}", announce.step, bell, parts.beats)
+            async with anyio.create_task_group() as flow:
+                self._start_flow(flow, parts)
+                async with anyio.create_task_group() as intake:
+                    for source in parts.sources:
+                        await intake.start(source.run, self._recorder(parts), name=f"source {source.name}")
+                    started()
+                    await self._until_told(parts.health)
+                    parts.health.closing = True
+                    log.info("stopping: first the sources, then requests in flight, then the outbox")
+                    intake.cancel_scope.cancel()
+                self.stopping.say()
+                longest = max((site.account.timeouts.request for site in parts.sites), default=0.0)
+                flow.cancel_scope.deadline = anyio.current_time() + longest + 1
+            with anyio.move_on_after(DRAIN):
+                while await parts.ledger.outbox_size():
+                    await self.clock.sleep(IDLE_EVERY)
+            announcers.cancel_scope.cancel()
+
+    # --- building --------------------------------------------------------------------------------------------------
+
+    async def _open(self, stack: AsyncExitStack) -> Parts:
+        settings, clock = self.settings, self.clock
+        observe = self.metrics.ledger_commit_seconds.observe
+        ledger = await stack.enter_async_context(open_ledger(settings.ledger_url, clock=clock, observe=observe))
+        names = _names([spec.type for spec in settings.publishers])
+        announcing: list[tuple[Announce, Bell]] = []
+        for name, spec in zip(names, settings.publishers, strict=True):
+            publisher = await stack.enter_async_context(PUBLISHERS[spec.type](spec, name, clock))
+            announcing.append((Announce(publisher, names, ledger, clock, self.metrics, self.chance), Bell(clock)))
+        sites = [
+            site for account in settings.accounts for site in await self._sites(account, ledger, announcing, stack)
+        ]
+        sources = [
+            SOURCES[spec.type](spec, name, READERS, clock, self.metrics)
+            for name, spec in zip(_names([s.type for s in settings.sources]), settings.sources, strict=True)
+        ]
+        lanes = sorted(f"{site.account.name}/{site.region}" for site in sites)
+        owner = OWNER if ledger.exclusive else f"{socket.gethostname()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
+        hold = Hold(ledger, owner, lanes, clock)
+        health = Health(ledger, sites, sources, lambda: self.wrong)
+        self._preset()
+        return Parts(ledger, sites, sources, announcing, hold, health, Heartbeats(clock.monotonic))
+
+    async def _sites(
+        self, account: Account, ledger: Ledger, announcing: Sequence[tuple[Announce, Bell]], stack: AsyncExitStack
+    ) -> list[Site]:
+        """One cloud adapter for the account, one site for each of its regions."""
+        if account.cloud not in CLOUDS:
+            raise ImageferryError(
+                f"account {account.name}: the adapter for cloud {account.cloud} is not there yet; this version runs "
+                f"{', '.join(CLOUDS)} (check and plan know them all)"
+            )
+        lanes = Lanes(account, self.clock, self.metrics)
+        cloud = CLOUDS[account.cloud](account, lanes, self.clock, self.metrics)
+        stack.push_async_callback(cloud.aclose)
+
+        def announce() -> None:
+            for _, bell in announcing:
+                bell.ring()
+
+        return [
+            Site(
+                region=region,
+                lanes=lanes,
+                cloud=cloud,
+                ledger=ledger,
+                clock=self.clock,
+                metrics=self.metrics,
+                bells=Bells(*(self.stopping.bell(self.clock) for _ in range(5))),
+                announce=announce,
+                chance=self.chance,
+                tally=self.tally,
+            )
+            for region in account.regions
+        ]
+
+    def _preset(self) -> None:
+        """Every closed label set starts at zero, so that a rate exists before the first event."""
+        self.metrics.preset_sources([spec.type for spec in self.settings.sources])
+        self.metrics.preset_publishers([spec.type for spec in self.settings.publishers])
+        for account in self.settings.accounts:
+            self.metrics.preset_account(account.cloud, account.name, account.regions)
+        self._show_policies()
+
+    def _show_policies(self) -> None:
+        self.metrics.preset_policies(self.book.current.names)
+        self.metrics.policies_loaded.set(len(self.book.current.names))
+        self.metrics.policies_reload_failed.set(0 if self.wrong is None else 1)
+
+    def _ops_app(self, parts: Parts) -> ASGIApp:
+        async def jobs(query: JobQuery) -> list[dict[str, Any]]:
+            return [job_json(job) for job in await parts.ledger.jobs(JobFilter(*query))]
+
+        def stopped() -> list[str]:
+            return parts.beats.stopped(self.clock.monotonic(), LOOP_STUCK)
+
+        return ops_app(self.metrics, parts.health.readiness, stopped, jobs)
+
+    def _recorder(self, parts: Parts) -> Recorder:
+        bells = {Place(s.account.cloud, s.account.name, s.region): s.bells.look for s in parts.sites}
+        return Recorder(
+            directory=Directory(self.settings.accounts),
+            policies=lambda: self.book.current,
+            ledger=parts.ledger,
+            clock=self.clock,
+            metrics=self.metrics,
+            ring=lambda place: bells[place].ring(),
+        )
+
+    # --- running ---------------------------------------------------------------------------------------------------
+
+    def _start(self, group: TaskGroup, name: str, step: Step, bell: Bell, beats: Heartbeats) -> None:
+        async def loop() -> None:
+            await drive(step, bell=bell, stopping=self.stopping, beat=lambda: beats.beat(name))
+            beats.forget(name)
+
+        group.start_soon(loop, name=name)
+
+    def _start_flow(self, group: TaskGroup, parts: Parts) -> None:
+        sweep = Sweep(parts.sites, parts.ledger, self.clock, self.metrics, lambda: self.book.current.names)
+        self._start(group, "sweep", sweep.step, self.stopping.bell(self.clock), parts.beats)
+        self._start(group, "hold", parts.hold.step, self.stopping.bell(self.clock), parts.beats)
+        for site in parts.sites:
+            here = f"{site.account.name}/{site.region}"
+            loops: Sequence[tuple[str, Step, Bell]] = (
+                ("look", Inspect(site, lambda: self.book.current).step, site.bells.look),
+                ("export", Submit(site, "export", group).step, site.bells.export),
+                ("copy", Submit(site, "copy", group).step, site.bells.copy),
+                ("doubt", Doubt(site).step, site.bells.doubt),
+                ("follow", Follow(site).step, site.bells.follow),
+            )
+            for name, step, bell in loops:
+                self._start(group, f"{name} {here}", step, bell, parts.beats)
+
+    async def _until_told(self, health: Health) -> None:
+        if not self.until_idle:
+            await self.orders.stop.wait()
+        while not self.orders.stop.is_set() and not await health.idle():
+            await self.clock.sleep(IDLE_EVERY)
+
+    def _reload(self, sites: Sequence[Site]) -> None:
+        """Take the whole new set of policies, or keep the old one and say why; let closed accounts try again."""
+        complaints = self.book.reload()
+        self.wrong = "; ".join(str(c) for c in complaints) or None
+        for complaint in complaints:
+            log.error("policies kept as they were: a file is wrong", complaint=str(complaint))
+        if not complaints:
+            log.info("policies read again", policies=len(self.book.current.names), digest=self.book.current.digest)
+        self._show_policies()
+        for site in sites:
+            site.lanes.circuit.try_again()
+
+    def _steer(self, parts: Parts) -> Handler:
+        accounts = {account.name: account for account in self.settings.accounts}
+
+        async def steer(request: Request) -> Mapping[str, Any]:
+            do = STEERS.get(str(request.get("do")))
+            if do is None:
+                return {"error": f"this daemon cannot {request.get('do')!r}; expected one of {', '.join(STEERS)}"}
+            try:
+                job = await do(parts.ledger, self.clock, accounts, str(request.get("job")))
+            except (MoveForbidden, MoveConflict) as error:
+                return {"error": str(error)}
+            for site in parts.sites:
+                site.bells.export.ring()
+                site.bells.copy.ring()
+            parts.announce()
+            return {"job": job_json(job)}
+
+        return steer
+
+
+def _names(types: Sequence[str]) -> list[str]:
+    """Unique names: the type, and from the second of its kind on a number behind it."""
+    seen: dict[str, int] = {}
+    names = []
+    for kind in types:
+        seen[kind] = seen.get(kind, 0) + 1
+        names.append(kind if seen[kind] == 1 else f"{kind}-{seen[kind]}")
+    return names
+
+
+def _sqlite_path(url: str) -> Path | None:
+    return Path(url.removeprefix("sqlite://")) if url.startswith("sqlite://") else None

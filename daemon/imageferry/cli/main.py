@@ -1,0 +1,86 @@
+"""The command line: one group, its commands in files of their own, and what every command does with an error.
+
+Errors go to standard error. Exit 0: fine, 1: failed, 2: usage or a bad file, 3: some jobs failed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import click
+
+from imageferry.errors import BadFile, ImageferryError
+
+FAILED: Final = 1
+BAD_FILE: Final = 2
+SOME_JOBS_FAILED: Final = 3
+
+COMMANDS: Final = {
+    "demo": "show the whole walk on rehearsal clouds: no account, no network",
+    "run": "the daemon",
+    "check": "config and policies: every error at once",
+    "plan": "what would be done with images, and why, without doing it",
+    "jobs": "see and steer jobs",
+    "rehearse": "one rehearsal cloud, to try a policy against",
+}
+"""Every command, in the order of the help text; each is ``imageferry.cli.<name>.command``."""
+
+
+class Commands(click.Group):
+    """Loads a command's file only when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's own signature
+        """Every command's name."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - the same
+        """The command, or None for a name there is not."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"imageferry.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same
+        """List the commands without loading them."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run a command; an error of ours becomes its message and its exit code, never a traceback."""
+        try:
+            return super().invoke(ctx)
+        except (ImageferryError, BaseExceptionGroup) as error:
+            ours = list(_ours(error))
+            if not ours:
+                raise
+            sys.exit(_complain(ours))
+        except BrokenPipeError:
+            sys.stderr.close()  # the reader has gone; Python would complain about it on the way out
+            sys.exit(FAILED)
+
+
+def _ours(error: BaseException) -> Iterator[ImageferryError]:
+    """Every error of ours in what a task group raised."""
+    if isinstance(error, ImageferryError):
+        yield error
+    elif isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _ours(one)
+
+
+def _complain(errors: Sequence[ImageferryError]) -> int:
+    """Print every message once; returns the exit code."""
+    for error in errors:
+        lines = [str(c) for c in error.complaints] if isinstance(error, BadFile) else [f"imageferry: {error}"]
+        for line in lines:
+            click.echo(line, err=True)
+    return BAD_FILE if any(isinstance(error, BadFile) for error in errors) else FAILED
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="imageferry")
+def main() -> None:
+    """Move virtual-machine images where policy wants them."""

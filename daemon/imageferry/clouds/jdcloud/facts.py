@@ -1,0 +1,84 @@
+"""JD Cloud's words, rules and limits, as data.
+
+Read by settings, policies and the adapter; asks nobody anything.
+Facts that only this cloud's images have, in ``Image.extra``: ``root_device`` (``cloudDisk`` or ``localDisk``) and
+``imported`` (true or false; absent where the API is too old to say).
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypted, extra, judge, visible, windows
+from imageferry.core.facts import CloudFacts, KindLimit
+
+
+def _windows_not_imported(wish: Wish) -> bool:
+    return windows(wish) and wish.image.extra.get("imported") is False
+
+
+def _same_region(wish: Wish) -> bool:
+    return wish.destination == wish.image.place.region
+
+
+_NEVER: Final = (
+    Rule(
+        BOTH,
+        visible("public"),
+        "JD Cloud exports and copies private images only, not public ones (Can't use this image)",
+    ),
+    Rule(
+        BOTH,
+        visible("shared"),
+        "JD Cloud exports and copies private images only, not those that others shared (Can't use this image)",
+    ),
+    Rule(
+        BOTH,
+        visible("market"),
+        "JD Cloud exports and copies private images only, not marketplace ones (Can't use this image)",
+    ),
+    Rule(
+        BOTH,
+        extra("root_device", "localDisk"),
+        "JD Cloud exports and copies images with a cloud system disk only (Invalid image type);"
+        " convert the image first",
+    ),
+    Rule(
+        EXPORT,
+        _windows_not_imported,
+        "JD Cloud never exports Windows images that were not imported (Windows image can't export)",
+    ),
+    Rule(
+        COPY,
+        encrypted,
+        "JD Cloud never copies images with encrypted snapshots (Copy encrypted snapshot is not support)",
+    ),
+    Rule(COPY, _same_region, "JD Cloud copies to another region only; {destination} is the image's own"),
+)
+
+FACTS: Final = CloudFacts(
+    name="jdcloud",
+    title="JD Cloud",
+    credential_words=("access_key", "secret_key"),
+    optional_credential_words=("session_token",),
+    endpoint="https://vm.jdcloud-api.com",
+    identity_endpoint="https://iam.jdcloud-api.com",
+    storage_endpoint="https://{bucket}.s3.{region}.jdcloud-oss.com",
+    # The budget is five requests a second, account and region together. How many tasks may run is not published.
+    limits={"export": KindLimit(1.0), "copy": KindLimit(1.0), "read": KindLimit(3.0)},
+    formats=(),
+    prefix_pattern=r"[A-Za-z0-9]{1,32}",
+    prefix_longest=32,
+    prefix_joint="",
+    export_options=frozenset({"prefix", "role", "disks"}),
+    export_required=frozenset({"role"}),
+    name_longest=32,
+    name_pattern=r"[A-Za-z0-9\u3400-\u9fff_.-]{1,32}",
+    preflight=judge(*_NEVER),
+    notes={
+        "credentials.oidc": "JD Cloud has no sign-in by OIDC",
+        "disks": "the system disk alone unless a policy asks for all of them",
+        "format": "always qcow2",
+        "role": "the service role that may write to the bucket",
+    },
+)

@@ -1,0 +1,150 @@
+"""Actions as a policy wants them: compiled once, then asked for one image which destinations they mean.
+
+``policy`` compiles them, ``decide`` asks them and merges what several policies want. Nothing here knows why the
+image matched, and nothing is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from imageferry.core.answers import Refusal
+from imageferry.core.facts import CloudFacts
+from imageferry.core.image import Image
+from imageferry.core.job import ActionKind
+from imageferry.core.options import bucket_fault, faults
+from imageferry.core.spec import ANY_REGION, ActionSpec, CopySpec, ExportSpec
+from imageferry.core.template import Template, Words, parse
+
+NOWHERE: Final = "?"
+"""The destination of an export whose bucket map has no entry for the image's region."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a decision may know besides the image."""
+
+    facts: CloudFacts
+    """Of the image's cloud."""
+    account_regions: tuple[str, ...]
+    """The regions that the image's account lists in the config."""
+
+
+class Asking(NamedTuple):
+    """One policy asking for its actions on one image."""
+
+    image: Image
+    world: World
+    words: Words
+    names_cloud: bool
+    """Whether the policy holds for some clouds only: then a region its account lacks is a mistake to be seen."""
+
+
+class Wish(NamedTuple):
+    """One destination that one policy wants."""
+
+    action: ActionKind
+    destination: str
+    options: Mapping[str, Any]
+    refused: Refusal | None
+
+
+class LeftOut(NamedTuple):
+    """A destination that nothing is to be done about."""
+
+    reason: str
+
+
+Action = Callable[[Asking], Iterator[Wish | LeftOut]]
+
+
+def compile_action(spec: ActionSpec) -> Action:
+    """The function that says what an action means for one image."""
+    if spec.export is not None:
+        return _export(spec.export)
+    if spec.copy_ is not None:
+        return _copy(spec.copy_)
+    raise AssertionError("the model lets no action through that does nothing")
+
+
+def templates(spec: ActionSpec) -> Iterator[Template]:
+    """Every template of an action."""
+    if spec.export is not None:
+        yield from map(parse, spec.export.bucket.values())
+    texts = (spec.export.prefix if spec.export else None, spec.copy_.name if spec.copy_ else None)
+    yield from (parse(text) for text in texts if text is not None)
+
+
+def compile_options(spec: ExportSpec | CopySpec) -> Callable[[Words], dict[str, Any]]:
+    """The options as the policy writes them, templates filled in; nothing that it leaves out."""
+    written = spec.model_dump(exclude={"bucket", "regions"}, exclude_unset=True)
+    texts = {key: parse(written[key]) for key in ("prefix", "name") if key in written}
+    return lambda words: written | {key: text.fill(words) for key, text in texts.items()}
+
+
+def _export(spec: ExportSpec) -> Action:
+    buckets = {region: parse(text) for region, text in spec.bucket.items()}
+    options = compile_options(spec)
+
+    def wishes(asking: Asking) -> Iterator[Wish | LeftOut]:
+        given = options(asking.words)
+        whole = _export_defaults(asking.world.facts) | given
+        if given.get("quick"):
+            whole.pop("format", None)
+        region = asking.image.place.region
+        bucket = buckets.get(ANY_REGION) or buckets.get(region)
+        if bucket is None:
+            yield Wish("export", NOWHERE, whole, Refusal("permanent_config", _no_bucket(region, buckets)))
+            return
+        destination = bucket.fill(asking.words)
+        fault = bucket_fault(destination)
+        refused = Refusal("permanent_config", fault) if fault else _refused(asking, "export", destination, given, whole)
+        yield Wish("export", destination, whole, refused)
+
+    return wishes
+
+
+def _copy(spec: CopySpec) -> Action:
+    options = compile_options(spec)
+
+    def wishes(asking: Asking) -> Iterator[Wish | LeftOut]:
+        place, listed = asking.image.place, asking.world.account_regions
+        given = options(asking.words)
+        for region in spec.regions:
+            strange = f"account {place.account} does not list the region {region}"
+            if region == place.region:
+                yield LeftOut(f"copy to {region} left out: it is the image's own region")
+            elif region in listed:
+                yield Wish("copy", region, given, _refused(asking, "copy", region, given, given))
+            elif asking.names_cloud:
+                yield Wish("copy", region, given, Refusal("permanent_config", strange))
+            else:
+                yield LeftOut(f"copy to {region} left out: {strange}")
+
+    return wishes
+
+
+def _export_defaults(facts: CloudFacts) -> dict[str, Any]:
+    defaults: dict[str, Any] = {"prefix": ""}
+    if "disks" in facts.export_options:
+        defaults["disks"] = "all"
+    if facts.formats:
+        defaults["format"] = facts.formats[0]
+    return defaults
+
+
+def _refused(
+    asking: Asking, kind: ActionKind, destination: str, given: Mapping[str, Any], whole: Mapping[str, Any]
+) -> Refusal | None:
+    """Why the cloud will never do it: an option it does not take, else what its preflight says of the image."""
+    facts = asking.world.facts
+    fault = next(faults(facts, kind, given), None)
+    if fault is not None:
+        return Refusal("permanent_config", fault.reason)
+    return facts.preflight(asking.image, kind, destination, whole)
+
+
+def _no_bucket(region: str, buckets: Mapping[str, Template]) -> str:
+    return f"no bucket is given for region {region}; the policy has one for {', '.join(buckets)}"

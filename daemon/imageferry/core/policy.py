@@ -1,0 +1,100 @@
+"""The policies in force, compiled, and asked about one image at a time.
+
+``policies`` builds the set, flow asks it whether a place matters at all and what is to be done with an image. It
+never changes: a reload makes a new set.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from imageferry.core.actions import World, compile_action, templates
+from imageferry.core.decide import Policy, Round
+from imageferry.core.decision import Decision, Verdict
+from imageferry.core.image import CLOUD_NAMES, Image, Place
+from imageferry.core.match import Matcher, compile_policy
+from imageferry.core.spec import PolicySpec
+
+_SOMETIME: Final = 0
+"""A place's own facts do not depend on the time."""
+
+
+class _View(NamedTuple):
+    """The set as seen from one place."""
+
+    verdicts: tuple[Verdict | None, ...]
+    """In file order; None for the policies that could match here."""
+    candidates: tuple[tuple[int, Policy], ...]
+    """Those policies, with their index."""
+
+
+class PolicySet:
+    """Every policy in file order, indexed by the places where it could match."""
+
+    def __init__(self, specs: Sequence[PolicySpec]) -> None:
+        self.names = tuple(spec.name for spec in specs)
+        """In file order."""
+        self.digest = _digest(specs)
+        """The same for the same policies in the same order, whatever their files look like."""
+        self._policies = tuple(compile_spec(spec) for spec in specs)
+        self._views: dict[Place, _View] = {}
+
+    def could_match(self, place: Place) -> bool:
+        """Whether any policy could match an image at this place; remembered per place."""
+        return bool(self._view(place).candidates)
+
+    def decide(self, image: Image, world: World, now: int) -> Decision:
+        """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC."""
+        view = self._view(image.place)
+        verdicts = list(view.verdicts)
+        asked = Round(image, world, now)
+        for index, policy in view.candidates:
+            verdicts[index] = asked.consult(policy)
+        return Decision(image, tuple(verdict for verdict in verdicts if verdict), asked.actions, self.digest)
+
+    def _view(self, place: Place) -> _View:
+        view = self._views.get(place)
+        if view is None:
+            view = self._views[place] = self._viewed(place)
+        return view
+
+    def _viewed(self, place: Place) -> _View:
+        """Ask every policy about an image of which only the place is known.
+
+        What then says no says no whatever else becomes known, so its verdict holds for every image of the place.
+        """
+        bare = Image(place=place, id="")
+        outcomes = [policy.ask(bare, _SOMETIME) for policy in self._policies]
+        excluded = [outcome.verdict == "no_match" for outcome in outcomes]
+        told = zip(self._policies, outcomes, excluded, strict=True)
+        return _View(
+            tuple(Verdict(policy.name, *outcome) if out else None for policy, outcome, out in told),
+            tuple((index, policy) for index, policy in enumerate(self._policies) if not excluded[index]),
+        )
+
+
+def compile_spec(spec: PolicySpec) -> Policy:
+    """Compile one policy; nothing of it is read again when images are decided."""
+    ask = compile_policy(spec)
+    return Policy(
+        name=spec.name,
+        ask=ask,
+        actions=tuple(compile_action(action) for action in spec.actions),
+        needs=frozenset(name for action in spec.actions for text in templates(action) for name in text.needs),
+        names_cloud=possible_clouds(ask) != CLOUD_NAMES,
+    )
+
+
+def possible_clouds(ask: Matcher) -> tuple[str, ...]:
+    """The clouds at which a policy could match: those it does not refuse knowing nothing else."""
+    images = {cloud: Image(place=Place(cloud, "", ""), id="") for cloud in CLOUD_NAMES}
+    return tuple(cloud for cloud, image in images.items() if ask(image, _SOMETIME).verdict != "no_match")
+
+
+def _digest(specs: Sequence[PolicySpec]) -> str:
+    content = [spec.model_dump(mode="json", by_alias=True, exclude_unset=True) for spec in specs]
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()[:16]

@@ -1,0 +1,99 @@
+"""Sweep: give up what has waited past its deadline, and keep the gauges that are counted from the ledger.
+
+One loop for the daemon. It never sends anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from imageferry.core.job import ACTION_KINDS, Job
+from imageferry.core.machine import STATES
+from imageferry.core.times import SECOND
+from imageferry.flow.site import Site
+from imageferry.ports import Clock, Ledger, Move
+from imageferry.telemetry.metrics import Metrics
+
+EVERY: Final = 5.0
+"""Seconds between two rounds."""
+BATCH: Final = 500
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class Sweep:
+    """The sweeping loop. ``policies`` names the policies in force."""
+
+    sites: Sequence[Site]
+    ledger: Ledger
+    clock: Clock
+    metrics: Metrics
+    policies: Callable[[], Sequence[str]]
+    _shown: set[str] = field(default_factory=set)
+
+    async def step(self) -> float:
+        """One round; returns the seconds until the next."""
+        await self._give_up()
+        await self.show()
+        return EVERY
+
+    async def _give_up(self) -> None:
+        by_place = {(s.account.name, s.region): s for s in self.sites}
+        for job in await self.ledger.overdue(self.clock.now(), BATCH):
+            site = by_place.get((job.place.account, job.place.region))
+            if site is None:
+                continue  # its account is no longer configured: a person decides, nothing is lost
+            await site.carry_out([Move(job=job, to="failed", reason=_too_late(job))])
+
+    async def show(self) -> None:
+        """Write the gauges that are counted from the ledger."""
+        await self._show_jobs()
+        await self._show_unprotected()
+        self.metrics.outbox_pending.set(await self.ledger.outbox_size())
+
+    async def _show_jobs(self) -> None:
+        counts: dict[tuple[str, str, str, str, str], int] = {}
+        for site in self.sites:
+            for action in ACTION_KINDS:
+                for state in STATES:
+                    counts[site.account.cloud, site.account.name, site.region, action, state] = 0
+        for row in await self.ledger.counts():
+            cloud, account, region = row.place
+            counts[cloud, account, region, row.action, row.state] = row.jobs
+        for labels, jobs in counts.items():
+            self.metrics.jobs.labels(*labels).set(jobs)
+        for site in self.sites:
+            place = (site.account.cloud, site.account.name, site.region)
+            site.lanes.show(site.region, {action: _in_flight(counts, place, action) for action in ACTION_KINDS})
+
+    async def _show_unprotected(self) -> None:
+        jobs: dict[str, int] = dict.fromkeys([*self.policies(), *self._shown], 0)
+        oldest: dict[str, int] = {}
+        for row in await self.ledger.unprotected():
+            for policy in row.policies:
+                jobs[policy] = jobs.get(policy, 0) + row.jobs
+                oldest[policy] = min(oldest.get(policy, row.oldest), row.oldest)
+        now = self.clock.now()
+        for policy, count in jobs.items():
+            self.metrics.unprotected_images.labels(policy=policy).set(count)
+            age = (now - oldest[policy]) / SECOND if policy in oldest else 0.0
+            self.metrics.oldest_unprotected_seconds.labels(policy=policy).set(age)
+        self._shown = set(jobs)
+
+
+def _in_flight(counts: Mapping[tuple[str, str, str, str, str], int], place: tuple[str, str, str], action: str) -> int:
+    return sum(counts[(*place, action, state)] for state in ("submitting", "in_doubt", "running"))
+
+
+def _too_late(job: Job) -> str:
+    if job.state == "in_doubt":
+        return (
+            "given up: it stayed unclear whether the cloud carried the request out; "
+            f"look there before retrying it by hand. Last: {job.reason}"
+        )
+    return f"given up: it could not be submitted in time. Last: {job.reason}"

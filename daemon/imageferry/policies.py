@@ -1,0 +1,196 @@
+"""Reads the policies: one file or a folder of them, all complaints of all files at once.
+
+``app`` holds a :class:`PolicyBook` and tells it when to read again; ``check`` and ``plan`` call :func:`load`. Nothing
+here watches files or decides anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from imageferry import yamlmap
+from imageferry.core.facts import CloudFacts
+from imageferry.core.policy import PolicySet
+from imageferry.core.review import Draft, Flaw, review
+from imageferry.core.spec import ActionSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.errors import BadFile, Complaint
+from imageferry.wording import dotted
+
+Loc = tuple[str | int, ...]
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Read(NamedTuple):
+    """One file, as far as it could be read."""
+
+    document: yamlmap.Document | None
+    specs: Sequence[PolicySpec]
+    complaints: Sequence[Complaint]
+
+
+def load(path: Path, clouds: Mapping[str, CloudFacts]) -> PolicySet:
+    """Read a file, or every ``*.yaml`` of a folder in the order of their names.
+
+    :param clouds: the facts of every cloud there is, by name.
+    :raises BadFile: with everything that is wrong, file by file.
+    """
+    reads = [_read(file, clouds) for file in _files(path)]
+    repeated = _repeated([read.document for read in reads if read.document])
+    complaints = [
+        complaint
+        for read in reads
+        for complaint in sorted({*read.complaints, *(repeated.get(read.document, ()) if read.document else ())})
+    ]
+    if complaints:
+        raise BadFile(complaints)
+    return PolicySet([spec for read in reads for spec in read.specs])
+
+
+class PolicyBook:
+    """The policy set in force. A reload swaps all of it or nothing."""
+
+    def __init__(self, path: Path, clouds: Mapping[str, CloudFacts]) -> None:
+        """Read the policies for the first time.
+
+        :raises BadFile: without a first set there is nothing to keep.
+        """
+        self._path = path
+        self._clouds = clouds
+        self.current = load(path, clouds)
+        self.complaints: tuple[Complaint, ...] = ()
+        """What the last reload had to say; empty when it worked."""
+
+    def reload(self) -> tuple[Complaint, ...]:
+        """Read everything again. Complaints mean that the old set stays in force."""
+        try:
+            self.current = load(self._path, self._clouds)
+        except BadFile as error:
+            self.complaints = error.complaints
+        else:
+            self.complaints = ()
+        return self.complaints
+
+
+def _files(path: Path) -> list[Path]:
+    """The files to read.
+
+    :raises BadFile: there are none.
+    """
+    if not path.is_dir():
+        return [path]
+    files = sorted(file for file in path.glob("*.yaml") if not file.name.startswith("."))
+    if not files:
+        others = sorted(file.name for file in path.glob("*.yml"))
+        hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""
+        raise BadFile([Complaint(str(path), 1, 1, f"no policies here; expected at least one file *.yaml{hint}")])
+    return files
+
+
+def _read(file: Path, clouds: Mapping[str, CloudFacts]) -> _Read:
+    try:
+        document = yamlmap.read(file, keep=True)
+    except BadFile as error:
+        return _Read(None, (), error.complaints)
+    try:
+        specs = PolicyFile.model_validate(document.data).policies
+    except ValidationError as error:
+        wrong = [details["loc"] for details in error.errors(include_url=False, include_context=False)]
+        flaws = [flaw for flaw in _flaws(_drafts(document.data, wrong), clouds) if flaw.loc not in wrong]
+        return _Read(document, (), [*_located(document, flaws), *document.complaints(error, PolicyFile)])
+    return _Read(document, specs, _located(document, _flaws(map(Draft.whole, specs), clouds)))
+
+
+def _flaws(drafts: Iterable[Draft], clouds: Mapping[str, CloudFacts]) -> Iterator[Flaw]:
+    """What review says, with paths from the file's root."""
+    for index, draft in enumerate(drafts):
+        for loc, message in review(draft, clouds):
+            yield Flaw(("policies", index, *loc), message)
+
+
+def _located(document: yamlmap.Document, flaws: Iterable[Flaw]) -> list[Complaint]:
+    """What the file itself has wrong, and the flaws."""
+    return [
+        *document.faults,
+        *(document.complaint(flaw.loc, f"{dotted(flaw.loc)}: {flaw.message}") for flaw in flaws),
+    ]
+
+
+# --- a wrong file: what can be said about the rest of it, so that a person learns of everything in one go -----------
+
+
+def _drafts(data: object, wrong: Sequence[Loc]) -> Iterator[Draft]:
+    """What can be understood of each policy once every key with an error is left out."""
+    rest = deepcopy(data)
+    for loc in wrong:
+        _drop(rest, loc)
+    for item in _items(rest):
+        parts = item if isinstance(item, dict) else {}
+        name, actions = parts.get("name"), parts.get("actions")
+        yield Draft(
+            name if isinstance(name, str) else "",
+            _tried(TopMatchSpec, parts.get("match")),
+            tuple(_actions(actions if isinstance(actions, list) else [])),
+        )
+
+
+def _actions(items: Sequence[object]) -> Iterator[tuple[int, ActionSpec]]:
+    for index, item in enumerate(items):
+        if (spec := _tried(ActionSpec, item)) is not None:
+            yield index, spec
+
+
+def _tried(model: type[_Model], data: object) -> _Model | None:
+    """The model, or None where errors remain; all of those are among the complaints already."""
+    try:
+        return model.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def _drop(node: object, loc: Loc) -> None:
+    """Leave out what is wrong: the nearest key, or the nearest mapping in a list, which keeps its length."""
+    holder: dict[Any, object] | list[Any] | None = None
+    key: Any = None
+    for part in loc:
+        if isinstance(node, dict) and part not in node:
+            return  # a missing key leaves nothing to drop
+        if isinstance(node, dict):
+            holder, key, node = node, part, node[part]
+        elif isinstance(node, list) and isinstance(part, int) and part < len(node):
+            holder, key = (node, part) if any(isinstance(item, dict) for item in node) else (holder, key)
+            node = node[part]
+    if isinstance(holder, dict):
+        holder.pop(key)
+    elif holder is not None:
+        holder[key] = None
+
+
+def _items(data: object) -> list[object]:
+    items = data.get("policies") if isinstance(data, dict) else None
+    return items if isinstance(items, list) else []
+
+
+def _repeated(documents: Sequence[yamlmap.Document]) -> dict[yamlmap.Document, list[Complaint]]:
+    """Complaints about names that stand above already, in the same file or in an earlier one."""
+    first: dict[str, Complaint] = {}
+    found: dict[yamlmap.Document, list[Complaint]] = {}
+    for document in documents:
+        for loc, name in _names(document.data):
+            here = document.complaint(loc, "")
+            there = first.setdefault(name, here)
+            if there is not here:
+                where = f"{there.path}:{there.line}:{there.column}"
+                message = f'the policy name "{name}" is taken by {where}; expected another name'
+                found.setdefault(document, []).append(here._replace(message=message))
+    return found
+
+
+def _names(data: object) -> Iterator[tuple[Loc, str]]:
+    for index, item in enumerate(_items(data)):
+        if isinstance(item, dict) and isinstance(name := item.get("name"), str):
+            yield ("policies", index, "name"), name

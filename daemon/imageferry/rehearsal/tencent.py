@@ -1,0 +1,376 @@
+"""A local server that behaves like Tencent Cloud's image API (CVM), with STS, CBS and the HEAD of COS beside it.
+
+``demo``, ``rehearse`` and tests serve its ``app`` and steer it by its methods or under ``/_rehearsal``. One server is
+every region: the resource region is X-TC-Region, and the entry at which requests are counted is the Host header, so
+that one address makes one lane of all regions; ``count_rate_by="region"`` counts as if each region had a host of its
+own. Objects are at ``/{bucket}/{key}``. Nothing runs in the background and no data is stored.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+import re
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from email.utils import formatdate
+from typing import Any, Final
+
+from starlette.requests import Request as HttpRequest
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from imageferry.core.times import SECOND, rfc3339
+from imageferry.ports import Clock
+from imageferry.rehearsal.connection import Dropped, Hung, OwnConnection
+from imageferry.rehearsal.control import control_routes
+from imageferry.rehearsal.journal import OK, Journal, Request
+from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
+from imageferry.rehearsal.options import RehearsalOptions
+from imageferry.rehearsal.parameters import VendorError, check_shape, read_object
+from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4, check_tc3
+from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
+from imageferry.rehearsal.tencent_calls import Action, Call, World
+from imageferry.rehearsal.tencent_copies import WANTED as SYNC_WANTED
+from imageferry.rehearsal.tencent_copies import sync_images
+from imageferry.rehearsal.tencent_exports import WANTED as EXPORT_WANTED
+from imageferry.rehearsal.tencent_exports import export_images
+from imageferry.rehearsal.tencent_images import (
+    IMAGES_WANTED,
+    SNAPSHOTS_WANTED,
+    describe_image_quota,
+    describe_images,
+    describe_snapshots,
+    get_caller_identity,
+    image_json,
+)
+from imageferry.rehearsal.windows import RateWindows
+
+VERSIONS: Final = {"cvm": "2017-03-12", "cbs": "2017-03-12", "sts": "2018-08-13"}
+
+ACTIONS: Final[dict[str, dict[str, Action]]] = {
+    "cvm": {
+        "DescribeImages": Action(IMAGES_WANTED, describe_images),
+        "DescribeImageQuota": Action({}, describe_image_quota),
+        "ExportImages": Action(EXPORT_WANTED, export_images),
+        "SyncImages": Action(SYNC_WANTED, sync_images),
+    },
+    "cbs": {"DescribeSnapshots": Action(SNAPSHOTS_WANTED, describe_snapshots)},
+    "sts": {"GetCallerIdentity": Action({}, get_caller_identity, needs_region=False)},
+}
+"""Service -> action -> what it does."""
+
+LARGEST_BODY: Final = 10 << 20
+
+_KNOWN: Final = frozenset(name for actions in ACTIONS.values() for name in actions)
+_IMAGE_IN_KEY: Final = re.compile(r"img-[a-z0-9]{8}")
+_CLIENT: Final = re.compile(r"[0-9a-zA-Z\-_,;.]{0,128}")
+
+
+class TencentRehearsal:
+    """One rehearsal of Tencent Cloud: all its regions, one account, any number of keys."""
+
+    def __init__(self, options: RehearsalOptions, clock: Clock, chance: random.Random) -> None:
+        self._clock = clock
+        self._windows = RateWindows()
+        self._late: list[tuple[int, int, Action, Call]] = []
+        self._put_off = 0
+        self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal())
+        self.app = OwnConnection(
+            routes=[
+                control_routes(self),
+                Route("/", self._api, methods=["GET", "POST"]),
+                Route("/{bucket}", self._storage, methods=["HEAD"]),
+                Route("/{bucket}/{key:path}", self._storage, methods=["HEAD"]),
+            ]
+        )
+        self.app.router.redirect_slashes = False
+
+    # --- steering --------------------------------------------------------------------------------------------------
+
+    @property
+    def tasks(self) -> list[Task]:
+        """Every task that was accepted, oldest first; late work whose time has come included."""
+        self._settled()
+        return self.world.store.tasks
+
+    @property
+    def requests(self) -> Journal:
+        """What was asked and answered."""
+        self._settled()
+        return self.world.journal
+
+    def now(self) -> int:
+        """The rehearsal's own time, microseconds UTC."""
+        return self._clock.now() + int(self.world.options.clock_skew_seconds * SECOND)
+
+    def add_image(self, image: NewImage) -> str:
+        """Create an image; its id.
+
+        :raises ValueError: the rehearsal does not have the region.
+        """
+        options, store, now = self.world.options, self.world.store, self._settled()
+        if image.region not in options.regions:
+            raise ValueError(f"region: {image.region!r} is not a region of this rehearsal")
+        image_id = image.image_id or store.new_id("img")
+        wait = options.image_ready_seconds if image.ready_seconds is None else image.ready_seconds
+        store.put(
+            StoredImage(
+                id=image_id,
+                region=image.region,
+                facts=image,
+                name=image.name or image_id,
+                disks=disks_of(image, store),
+                created_at=now if image.created_at is None else image.created_at,
+                ready_at=now + int(wait * SECOND),
+                fails=image.fails,
+            )
+        )
+        return image_id
+
+    def remove_image(self, region: str, image_id: str) -> bool:
+        """Delete an image; whether it was there."""
+        return self.world.store.take_away(region, image_id)
+
+    def remove_object(self, bucket: str, key: str) -> bool:
+        """Delete an object; whether it was there."""
+        return self.world.store.delete(bucket, key)
+
+    def misbehave(self, fault: Misbehaviour) -> int:
+        """Put a fault in force; its number."""
+        return self.world.faults.add(fault)
+
+    def behave(self, number: int | None = None) -> int:
+        """Take one fault away, or all; how many there were."""
+        return self.world.faults.remove(number)
+
+    def change(self, changes: Mapping[str, Any]) -> None:
+        """Set options anew, as JSON has them; tasks that run keep their times.
+
+        :raises ValueError: a name is unknown or a value does not fit.
+        """
+        self.world.options = self.world.options.changed(changes)
+
+    def busiest(self) -> dict[tuple[str, str], int]:
+        """(action, entry) -> the most requests of one key within any 0.9 s."""
+        return self._windows.busiest()
+
+    def state(self, parts: Collection[str] = ()) -> dict[str, Any]:
+        """What it holds and was asked: ``images tasks objects requests running misbehaviours recent``.
+
+        ``recent``, the last requests one by one, is only there when it is named.
+
+        :raises ValueError: there is no such part.
+        """
+        now, store, world = self._settled(), self.world.store, self.world
+        made: dict[str, Callable[[], Any]] = {
+            "images": lambda: [{"Region": i.region, **image_json(i, world, now)} for i in store.every_image(now)],
+            "tasks": lambda: [task.to_json(now) for task in store.tasks],
+            "objects": lambda: list(store.objects(now)),
+            "requests": lambda: {**world.journal.to_json(), "busiest": _pairs(self.busiest(), "entry", "most")},
+            "running": lambda: _pairs(store.most_running(), "scope", "most"),
+            "misbehaviours": lambda: [
+                {"id": s.id, "fault": s.fault.fault, "left": s.left, "hits": s.hits} for s in world.faults.standing()
+            ],
+            "recent": lambda: [each.to_json() for each in world.journal.last],
+        }
+        if not made.keys() >= set(parts):
+            raise ValueError(f"parts: there are only {', '.join(made)}")
+        chosen = parts or [part for part in made if part != "recent"]
+        return {"now": rfc3339(now), "late_work": len(self._late), **{part: made[part]() for part in chosen}}
+
+    # --- the image API ---------------------------------------------------------------------------------------------
+
+    async def _api(self, request: HttpRequest) -> Response:
+        body = await request.body()
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        signed = Signed(request.method, request.url.path, request.url.query, headers, body)
+        now = self._settled()
+        request_id = str(uuid.UUID(int=self.world.chance.getrandbits(128), version=4))
+        region, action = headers.get("x-tc-region", ""), headers.get("x-tc-action", "")
+        call = Call(action if action in _KNOWN else "unknown", region, {}, request_id, now)
+        delay, outcome = 0.0, OK
+        try:
+            rule, call = self._admit(signed, call)
+            delay, fault = self.world.faults.strike_answer(call.aim())
+            outcome, response = self._carry_out(rule, call, fault)
+        except VendorError as error:
+            outcome, response = error.code, self._refusal(error, call)
+        self._write_down(call, outcome)
+        if delay > 0:
+            await self._clock.sleep(delay)
+        return response
+
+    def _admit(self, signed: Signed, call: Call) -> tuple[Action, Call]:
+        """Everything that is checked before a fault can befall a request: the envelope, the key, the rate."""
+        options, headers = self.world.options, signed.headers
+        _check_envelope(signed)
+        try:
+            key, service = check_tc3(signed, options.keys, call.at)
+        except SignatureRefused as refused:
+            raise VendorError(refused.code, refused.message) from None
+        rule = _find_action(service, headers["x-tc-action"], headers["x-tc-version"])
+        if call.region or rule.needs_region or options.sts_needs_region:
+            _check_region(call.region, options)
+        entry = call.region if options.count_rate_by == "region" else headers["host"]
+        limit = options.rate(call.action)
+        held = self._windows.arrive((call.action, entry, key.secret_id), self._clock.monotonic())
+        if limit is not None and held > limit:
+            raise VendorError("RequestLimitExceeded", f"{call.action} may be called {limit} times a second.")
+        params = read_object(signed.body)
+        return rule, Call(call.action, call.region, params, call.request_id, call.at)
+
+    def _carry_out(self, rule: Action, call: Call, fault: Misbehaviour | None) -> tuple[str, Response]:
+        if fault is None:
+            return OK, self._success(_perform(rule, self.world, call, call.at), call)
+        if fault.fault == "throttle":
+            raise VendorError("RequestLimitExceeded", fault.message)
+        if fault.fault == "code":
+            raise VendorError(fault.code, fault.message)
+        if fault.work == "done":
+            self._work_unseen(rule, call, call.at)
+        elif fault.work == "late":
+            self._put_off += 1
+            heapq.heappush(self._late, (call.at + int(fault.after * SECOND), self._put_off, rule, call))
+        return _befallen(fault, self._date())
+
+    def _work_unseen(self, rule: Action, call: Call, now: int) -> None:
+        """Do the work of a request whose answer nobody will see; a refusal is written down instead of answered."""
+        try:
+            _perform(rule, self.world, call, now)
+        except VendorError as error:
+            self._write_down(call, f"unseen {error.code}")
+
+    def _settled(self) -> int:
+        """Do the late work whose time has come; now."""
+        now = self.now()
+        while self._late and self._late[0][0] <= now:
+            due, _, rule, call = heapq.heappop(self._late)
+            self._work_unseen(rule, call, due)
+        return now
+
+    def _write_down(self, call: Call, outcome: str) -> None:
+        ids = tuple(call.strings("ImageIds"))
+        self.world.journal.add(Request(call.at, call.action, call.region, ids, outcome, call.request_id))
+
+    def _success(self, fields: dict[str, Any], call: Call) -> Response:
+        warning = {"DeprecatedWarning": "rehearsed"} if self.world.options.deprecated_warning else {}
+        return self._envelope({**fields, **warning, "RequestId": call.request_id})
+
+    def _refusal(self, error: VendorError, call: Call) -> Response:
+        return self._envelope({"Error": {"Code": error.code, "Message": error.message}, "RequestId": call.request_id})
+
+    def _envelope(self, fields: dict[str, Any]) -> Response:
+        return JSONResponse({"Response": fields}, media_type=self.world.options.answer_type, headers=self._date())
+
+    def _date(self) -> dict[str, str]:
+        return {"date": formatdate(self.now() / SECOND, usegmt=True)}
+
+    # --- storage ---------------------------------------------------------------------------------------------------
+
+    async def _storage(self, request: HttpRequest) -> Response:
+        bucket, key = request.path_params["bucket"], request.path_params.get("key", "")
+        now = self._settled()
+        region = self.world.options.buckets.get(bucket, "")
+        call = Call(HEAD_OBJECT, region, {"ImageIds": _IMAGE_IN_KEY.findall(key)[:1], "BucketName": bucket}, "", now)
+        delay, fault = self.world.faults.strike_answer(call.aim())
+        if fault is not None:
+            outcome, response = _befallen(fault, self._date())
+        else:
+            response = self._head(_signed_head(request), bucket, key, now)
+            outcome = f"http {response.status_code}"
+        self._write_down(call, outcome)
+        if delay > 0:
+            await self._clock.sleep(delay)
+        return response
+
+    def _head(self, signed: Signed, bucket: str, key: str, now: int) -> Response:
+        options = self.world.options
+        try:
+            _, region = check_sigv4(signed, options.keys, now)
+        except SignatureRefused:
+            return self._bare(403)
+        if bucket not in options.buckets:
+            return self._bare(404)
+        wrong_region = options.storage_checks_region and region != options.buckets[bucket]
+        if wrong_region or bucket in options.unreadable_buckets:
+            return self._bare(403)
+        if not key:
+            return self._bare(200, {"x-cos-bucket-region": options.buckets[bucket]})
+        return self._head_object(bucket, key, now)
+
+    def _head_object(self, bucket: str, key: str, now: int) -> Response:
+        shown = self.world.store.head(bucket, key, now)
+        if shown is None:
+            return self._bare(404)
+        facts = {
+            "content-length": str(shown.size_at(now)),
+            "content-type": "application/octet-stream",
+            "last-modified": formatdate(min(shown.whole_at, now) // SECOND, usegmt=True),
+            "etag": f'"{shown.etag}"',
+        }
+        return self._bare(200, facts)
+
+    def _bare(self, status: int, more: Mapping[str, str] | None = None) -> Response:
+        request_id = {"x-cos-request-id": f"{self.world.chance.getrandbits(96):024x}"}
+        return Response(status_code=status, headers={**self._date(), **request_id, **(more or {})})
+
+
+def _check_envelope(signed: Signed) -> None:
+    headers = signed.headers
+    if signed.method != "POST" or not headers.get("content-type", "").startswith("application/json"):
+        raise VendorError("UnsupportedProtocol", "Only POST with a JSON body is supported here.")
+    if len(signed.body) > LARGEST_BODY:
+        raise VendorError("RequestSizeLimitExceeded", "The request is larger than 10 MiB.")
+    for name in ("Action", "Version", "Timestamp"):
+        if not headers.get(f"x-tc-{name.lower()}"):
+            raise VendorError("MissingParameter", f"The request is missing a required header `X-TC-{name}`.")
+    if re.fullmatch(r"[0-9]{1,12}", headers["x-tc-timestamp"]) is None:
+        raise VendorError("InvalidParameter", "X-TC-Timestamp must be whole seconds.")
+    if _CLIENT.fullmatch(headers.get("x-tc-requestclient", "")) is None:
+        raise VendorError("InvalidParameter", "X-TC-RequestClient is too long or has other characters than allowed.")
+
+
+def _find_action(service: str, name: str, version: str) -> Action:
+    actions = ACTIONS.get(service)
+    if actions is None:
+        raise VendorError("NoSuchProduct", f"The product `{service}` does not exist.")
+    if version != VERSIONS[service]:
+        raise VendorError("NoSuchVersion", f"The version `{version}` does not exist.")
+    if name not in actions:
+        raise VendorError("InvalidAction", f"The action `{name}` does not exist.")
+    return actions[name]
+
+
+def _check_region(region: str, options: RehearsalOptions) -> None:
+    if not region:
+        raise VendorError("MissingParameter", "The request is missing a required header `X-TC-Region`.")
+    if region not in options.regions:
+        raise VendorError("UnsupportedRegion", f"The region `{region}` is not supported.")
+
+
+def _perform(rule: Action, world: World, call: Call, now: int) -> dict[str, Any]:
+    check_shape(call.params, rule.wanted)
+    return rule.perform(world, call, now)
+
+
+def _befallen(fault: Misbehaviour, date: Mapping[str, str]) -> tuple[str, Response]:
+    """(what is written down, the answer) for a fault of the connection or of what stands before the API."""
+    done = "" if fault.work == "none" else f", work {fault.work}"
+    if fault.fault == "drop":
+        return f"drop{done}", Dropped()
+    if fault.fault == "hang":
+        return f"hang{done}", Hung()
+    if fault.fault == "garbage":
+        return f"garbage{done}", Response(b'{"Response": {"Req', 200, {**date, "content-type": "application/json"})
+    page = Response(b"<html>rehearsed</html>", fault.status, {**date, "content-type": "text/html"})
+    return f"http {fault.status}{done}", page
+
+
+def _signed_head(request: HttpRequest) -> Signed:
+    path = request.scope["raw_path"].decode("ascii")
+    return Signed(request.method, path, request.url.query, dict(request.headers.items()), b"")
+
+
+def _pairs(counts: Mapping[tuple[str, str], int], second: str, number: str) -> list[dict[str, Any]]:
+    return [{"action": action, second: other, number: count} for (action, other), count in sorted(counts.items())]

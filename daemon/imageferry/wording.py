@@ -1,0 +1,317 @@
+"""What pydantic refuses, said in plain words: what is wrong, what was expected, a suggestion.
+
+Called by :mod:`imageferry.yamlmap` alone, which knows where things stand. It quotes the wrong value, but never one
+that stands under credentials or under a secret's name, nor the user part of a URL.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from itertools import chain
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+Path: TypeAlias = tuple[str | int, ...]
+_Kind: TypeAlias = Any
+"""A type or an annotation."""
+
+_LONGEST: Final = 80
+_FAULT: Final = "fault"
+_SECRET: Final = re.compile(r"(?:.*_)?(?:secret|password|passphrase|token|private_key)")
+_KINDS: Final[Mapping[str, str]] = {
+    "string_type": "a text",
+    "string_sub_type": "a text",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "none_required": "nothing (null)",
+    **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "a list"),
+    **dict.fromkeys(
+        ("dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"),
+        "a mapping of keys and values",
+    ),
+}
+_BOUNDS: Final[Mapping[str, str]] = {
+    "greater_than": "more than {gt}",
+    "greater_than_equal": "{ge} or more",
+    "less_than": "less than {lt}",
+    "less_than_equal": "{le} or less",
+    "too_short": "at least {min_length} of it",
+    "too_long": "at most {max_length} of it",
+    "string_too_short": "at least {min_length} characters",
+    "string_too_long": "at most {max_length} characters",
+    "string_pattern_mismatch": "a text that matches {pattern}",
+}
+
+
+class Wrong(NamedTuple):
+    """One complaint before it has a position."""
+
+    loc: Path
+    key: bool
+    """The key is wrong, not its value."""
+    message: str
+
+
+class _Refused(NamedTuple):
+    """One error of pydantic with its path in the file."""
+
+    loc: Path
+    error: ErrorDetails
+
+    @property
+    def expected(self) -> str | None:
+        """What kind of value was wanted, where that is all that is wrong."""
+        if self.error["type"] in {"literal_error", "enum"}:
+            return _one_of(_choices(self.error))
+        return _KINDS.get(self.error["type"])
+
+
+def fault(message: str, *at: str | int, key: bool = False) -> PydanticCustomError:
+    """An error for a validator to raise that points at something inside the validated value (or at its key)."""
+    return PydanticCustomError(_FAULT, "{message}", {"message": message, "at": at, "key": key})
+
+
+def suggestion(wrong: object, known: Iterable[str]) -> str:
+    """``; did you mean "x"?`` for the nearest known word, or nothing."""
+    words = list(known)
+    near = get_close_matches(str(wrong), words, n=1, cutoff=0.6)
+    near = near or [word for word in words if word.casefold() == str(wrong).casefold()]
+    return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def shown(value: object) -> str:
+    """A value as complaints quote it: short, on one line, without the user part of a URL."""
+    if value is None:
+        return "empty"
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, str):
+        text = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?[^@]*[:/][^@]*@|(?<=://).*@", r"\1***@", value)
+        return json.dumps(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", ensure_ascii=False)
+    return json.dumps(value) if isinstance(value, bool | int | float) else "a list"
+
+
+def is_secret(loc: Path) -> bool:
+    """Whether what stands there must not be quoted."""
+    return "credentials" in loc or bool(loc and _SECRET.fullmatch(str(loc[-1])))
+
+
+def dotted(loc: Path) -> str:
+    """A path for people: ``accounts.prod.regions[1]``."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc)
+    return text.removeprefix(".")
+
+
+def kinds_of(annotation: _Kind) -> list[_Kind]:
+    """The kinds of value that an annotation allows: unions, aliases and Annotated taken apart."""
+    if alias := getattr(annotation, "__value__", None):  # a named alias: typing has its class from 3.12 on
+        return kinds_of(alias)
+    origin: _Kind = get_origin(annotation)
+    if origin is Annotated:
+        return kinds_of(get_args(annotation)[0])
+    if origin in {Union, UnionType}:
+        return list(chain.from_iterable(map(kinds_of, get_args(annotation))))
+    return [annotation]
+
+
+def lead(loc: Path) -> str:
+    """What a message about a path begins with: the path, where there is one."""
+    return f"{dotted(loc)}: " if loc else ""
+
+
+def models_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[type[BaseModel]]:
+    """The models that may describe what stands at a path (pydantic's, with its union tags)."""
+    kinds = [*kinds_of(model)]
+    for part in loc:
+        inner = list(chain.from_iterable(_inside(kind, part) for kind in kinds))
+        kinds = inner or [kind for kind in kinds if _tagged(kind, part)] or kinds
+    return [kind for kind in kinds if _is_model(kind)]
+
+
+def secrets_of(models: Iterable[type[BaseModel]]) -> set[str]:
+    """The keys of models whose values are secrets; each may come from a ``*_file`` sibling."""
+    fields = chain.from_iterable(model.model_fields.items() for model in models)
+    return {field.alias or name for name, field in fields if SecretStr in kinds_of(field.annotation)}
+
+
+def keys_of(models: Sequence[type[BaseModel]]) -> list[str]:
+    """The keys that models know, in their order, a secret's with its ``*_file`` sibling."""
+    fields = chain.from_iterable(model.model_fields.items() for model in models)
+    names = dict.fromkeys(field.alias or name for name, field in fields)
+    secrets = secrets_of(models)
+    return list(chain.from_iterable((name, f"{name}_file") if name in secrets else (name,) for name in names))
+
+
+def reworded(
+    error: ValidationError, model: type[BaseModel], path_of: Callable[[Sequence[str | int]], Path]
+) -> Iterator[Wrong]:
+    """Every error in plain words; what several members of a union say of one value becomes one complaint."""
+    groups: dict[Path, list[_Refused]] = {}
+    for details in error.errors(include_url=False):
+        at = _path(details, path_of)
+        groups.setdefault(at, []).append(_Refused(at, details))
+    for loc, refused in groups.items():
+        kinds = [one for one in refused if one.expected]
+        if kinds and not any(other != loc and other[: len(loc)] == loc for other in groups):
+            yield _wrong_kind(loc, kinds)
+        yield from (_other(one, model) for one in refused if not one.expected)
+
+
+def _path(details: ErrorDetails, path_of: Callable[[Sequence[str | int]], Path]) -> Path:
+    """Where the error is in the file; a missing key is not there, but is named."""
+    loc = details["loc"]
+    return (*path_of(loc[:-1]), loc[-1]) if details["type"] == "missing" else path_of(loc)
+
+
+def _wrong_kind(loc: Path, refused: Sequence[_Refused]) -> Wrong:
+    value = refused[0].error["input"]
+    expected = " or ".join(dict.fromkeys(one.expected or "" for one in refused))
+    is_key = refused[0].error["loc"][-1:] == ("[key]",)
+    near = "" if isinstance(value, Mapping | list) else _nearest(value, refused)
+    return Wrong(loc, is_key, f"{_state(loc, value)}; expected {expected}{'' if _hides(loc, near) else near}")
+
+
+def _hides(loc: Path, near: str) -> bool:
+    """Whether a suggestion would repeat a secret."""
+    return is_secret(loc) and ("in quotes" in near or "[" in near)
+
+
+def _nearest(value: object, refused: Sequence[_Refused]) -> str:
+    kinds = {one.error["type"] for one in refused}
+    words = chain.from_iterable(_choices(one.error) for one in refused)
+    if near := suggestion(value, words):
+        return near
+    if "list_type" in kinds and isinstance(value, str):
+        return f"; write [{shown(value)}]"
+    if "string_type" in kinds and isinstance(value, bool | int | float):
+        return f'; write it in quotes: "{json.dumps(value)}"'
+    return ""
+
+
+def _other(refused: _Refused, model: type[BaseModel]) -> Wrong:
+    kind = refused.error["type"]
+    if kind == "missing":
+        return _missing(refused.loc, secrets_of(models_at(model, refused.error["loc"][:-1])))
+    if kind == "extra_forbidden":
+        return _unknown(refused, model)
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        return _untold(refused, model)
+    if kind == _FAULT:
+        return _fault(refused)
+    is_key = refused.error["loc"][-1:] == ("[key]",)
+    return Wrong(refused.loc, is_key, _refusal(refused))
+
+
+def _missing(loc: Path, secrets: Iterable[str | int] = ()) -> Wrong:
+    sibling = f', or "{loc[-1]}_file"' if loc[-1] in secrets else ""
+    message = f'{lead(loc[:-1])}the key "{loc[-1]}" is missing; expected it here{sibling}'
+    return Wrong(loc, key=True, message=message)
+
+
+def _unknown(refused: _Refused, model: type[BaseModel]) -> Wrong:
+    known = keys_of(models_at(model, refused.error["loc"][:-1]))
+    name = refused.loc[-1]
+    expected = f"; expected {_one_of(known)}" if known else ""
+    message = f'{lead(refused.loc[:-1])}unknown key "{name}"{expected}{suggestion(name, known)}'
+    return Wrong(refused.loc, key=True, message=message)
+
+
+def _untold(refused: _Refused, model: type[BaseModel]) -> Wrong:
+    """A union whose member is named by a key that is missing or wrong."""
+    context = refused.error.get("ctx", {})
+    key = str(context.get("discriminator", "")).strip("'")
+    loc = (*refused.loc, key)
+    words = _quoted(str(context.get("expected_tags", ""))) or _tags(models_at(model, refused.error["loc"]), key)
+    if refused.error["type"] == "union_tag_not_found":
+        return Wrong(loc, key=True, message=f"{_missing(loc).message}: {_one_of(words)}")
+    value = refused.error["input"].get(key)
+    return Wrong(loc, key=False, message=f"{_state(loc, value)}; expected {_one_of(words)}{suggestion(value, words)}")
+
+
+def _fault(refused: _Refused) -> Wrong:
+    context = refused.error.get("ctx", {})
+    loc = (*refused.loc, *context["at"])
+    is_key = context["key"] or refused.error["loc"][-1:] == ("[key]",)
+    return Wrong(loc, is_key, f"{lead(loc)}{context['message']}")
+
+
+def _refusal(refused: _Refused) -> str:
+    """What a bound or a validator of a model said."""
+    error, loc = refused.error, refused.loc
+    context = error.get("ctx", {})
+    if bound := _BOUNDS.get(error["type"]):
+        return f"{_state(loc, error['input'])}; expected {bound.format(**context)}"
+    said = str(context.get("error") or error["msg"]).removeprefix("Value error, ")
+    value = error["input"]
+    if is_secret(loc):
+        return f"{lead(loc)}{said.replace(str(value), '***') if isinstance(value, str) and value else said}"
+    quoted = shown(value)
+    plain = isinstance(value, Mapping | list | BaseModel) or quoted in said
+    return f"{lead(loc)}{said}" if plain else f"{lead(loc)}{quoted}: {said}"
+
+
+def _state(loc: Path, value: object) -> str:
+    name = dotted(loc) or "the file"
+    if value in ("", [], {}):
+        return f"{name} is empty"
+    if loc and value == loc[-1]:
+        return f'{lead(loc[:-1])}the name "{value}" cannot be used'
+    if is_secret(loc) and value is not None:
+        return f"{name} is not right"
+    return (
+        f"{name} is {shown(value) if loc or value is None or isinstance(value, Mapping | list) else 'something else'}"
+    )
+
+
+def _one_of(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+
+
+def _choices(error: ErrorDetails) -> list[str]:
+    return _quoted(str(error.get("ctx", {}).get("expected", "")))
+
+
+def _quoted(text: str) -> list[str]:
+    return re.findall(r"'([^']*)'", text)
+
+
+def _is_model(kind: object) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
+
+
+def _inside(kind: _Kind, part: str | int) -> list[_Kind]:
+    """The kinds of what stands under a key of a model or mapping, or at an index of a list."""
+    if _is_model(kind):
+        fields = kind.model_fields.items()
+        return list(
+            chain.from_iterable(kinds_of(field.annotation) for name, field in fields if part in {name, field.alias})
+        )
+    origin: _Kind = get_origin(kind)
+    arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]
+    wanted = 1 if isinstance(part, int) else 2
+    return kinds_of(arguments[-1]) if origin is not Literal and len(arguments) == wanted else []
+
+
+def _tagged(kind: _Kind, part: str | int) -> bool:
+    """Whether a model is the member of a union that a tag names."""
+    if not _is_model(kind):
+        return False
+    return any(part in get_args(inner) for field in kind.model_fields.values() for inner in kinds_of(field.annotation))
+
+
+def _tags(models: Iterable[type[BaseModel]], key: str) -> list[str]:
+    kinds = chain.from_iterable(
+        kinds_of(model.model_fields[key].annotation) for model in models if key in model.model_fields
+    )
+    return list(dict.fromkeys(str(word) for kind in kinds for word in get_args(kind)))
