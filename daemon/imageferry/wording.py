@@ -24,6 +24,8 @@ _Kind: TypeAlias = Any
 _LONGEST: Final = 80
 _FAULT: Final = "fault"
 _SECRET: Final = re.compile(r"(?:.*_)?(?:secret|password|passphrase|token|private_key)")
+_USER: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
+"""The user part of a URL, with or without the URL's scheme, up to the last @: a password may hold one."""
 _KINDS: Final[Mapping[str, str]] = {
     "string_type": "a text",
     "string_sub_type": "a text",
@@ -46,8 +48,8 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "greater_than_equal": "{ge} or more",
     "less_than": "less than {lt}",
     "less_than_equal": "{le} or less",
-    "too_short": "at least {min_length} of it",
-    "too_long": "at most {max_length} of it",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
     "string_too_short": "at least {min_length} characters",
     "string_too_long": "at most {max_length} characters",
     "string_pattern_mismatch": "a text that matches {pattern}",
@@ -97,7 +99,7 @@ def shown(value: object) -> str:
     if isinstance(value, Mapping):
         return "a mapping"
     if isinstance(value, str):
-        text = re.sub(r"^([a-zA-Z][a-zA-Z0-9+.-]*://)?[^@]*[:/][^@]*@|(?<=://).*@", r"\1***@", value)
+        text = _USER.sub(r"\1***@", value) if ":" in value.partition("@")[0] else value
         return json.dumps(text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…", ensure_ascii=False)
     return json.dumps(value) if isinstance(value, bool | int | float) else "a list"
 
@@ -202,7 +204,7 @@ def _nearest(value: object, refused: Sequence[_Refused]) -> str:
 def _other(refused: _Refused, model: type[BaseModel]) -> Wrong:
     kind = refused.error["type"]
     if kind == "missing":
-        return _missing(refused.loc, secrets_of(models_at(model, refused.error["loc"][:-1])))
+        return _missing(refused.loc, models_at(model, refused.error["loc"][:-1]))
     if kind == "extra_forbidden":
         return _unknown(refused, model)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
@@ -213,10 +215,12 @@ def _other(refused: _Refused, model: type[BaseModel]) -> Wrong:
     return Wrong(refused.loc, is_key, _refusal(refused))
 
 
-def _missing(loc: Path, secrets: Iterable[str | int] = ()) -> Wrong:
-    sibling = f', or "{loc[-1]}_file"' if loc[-1] in secrets else ""
-    message = f'{lead(loc[:-1])}the key "{loc[-1]}" is missing; expected it here{sibling}'
-    return Wrong(loc, key=True, message=message)
+def _missing(loc: Path, models: Sequence[type[BaseModel]]) -> Wrong:
+    key = str(loc[-1])
+    sibling = f', or "{key}_file"' if key in secrets_of(models) else ""
+    words = _words(models, key)
+    expected = f"expected it here{sibling}{': ' if words else ''}{_one_of(words) if words else ''}"
+    return Wrong(loc, key=True, message=f'{lead(loc[:-1])}the key "{key}" is missing; {expected}')
 
 
 def _unknown(refused: _Refused, model: type[BaseModel]) -> Wrong:
@@ -232,9 +236,9 @@ def _untold(refused: _Refused, model: type[BaseModel]) -> Wrong:
     context = refused.error.get("ctx", {})
     key = str(context.get("discriminator", "")).strip("'")
     loc = (*refused.loc, key)
-    words = _quoted(str(context.get("expected_tags", ""))) or _tags(models_at(model, refused.error["loc"]), key)
     if refused.error["type"] == "union_tag_not_found":
-        return Wrong(loc, key=True, message=f"{_missing(loc).message}: {_one_of(words)}")
+        return _missing(loc, models_at(model, refused.error["loc"]))
+    words = _quoted(str(context.get("expected_tags", "")))
     value = refused.error["input"].get(key)
     return Wrong(loc, key=False, message=f"{_state(loc, value)}; expected {_one_of(words)}{suggestion(value, words)}")
 
@@ -251,7 +255,8 @@ def _refusal(refused: _Refused) -> str:
     error, loc = refused.error, refused.loc
     context = error.get("ctx", {})
     if bound := _BOUNDS.get(error["type"]):
-        return f"{_state(loc, error['input'])}; expected {bound.format(**context)}"
+        expected = "something in it" if context.get("min_length") == 1 else bound.format(**context)
+        return f"{_state(loc, error['input'])}; expected {expected}"
     said = str(context.get("error") or error["msg"]).removeprefix("Value error, ")
     value = error["input"]
     if is_secret(loc):
@@ -262,16 +267,13 @@ def _refusal(refused: _Refused) -> str:
 
 
 def _state(loc: Path, value: object) -> str:
+    """What is wrong with a value: what it is, or that it is not right where nobody must see it."""
     name = dotted(loc) or "the file"
-    if value in ("", [], {}):
+    if value in ("", [], {}, None):
         return f"{name} is empty"
-    if loc and value == loc[-1]:
-        return f'{lead(loc[:-1])}the name "{value}" cannot be used'
-    if is_secret(loc) and value is not None:
+    if is_secret(loc) or not (loc or isinstance(value, Mapping | list)):
         return f"{name} is not right"
-    return (
-        f"{name} is {shown(value) if loc or value is None or isinstance(value, Mapping | list) else 'something else'}"
-    )
+    return f"{name} is {shown(value)}"
 
 
 def _one_of(words: Sequence[str]) -> str:
@@ -297,10 +299,9 @@ def _inside(kind: _Kind, part: str | int) -> list[_Kind]:
         return list(
             chain.from_iterable(kinds_of(field.annotation) for name, field in fields if part in {name, field.alias})
         )
-    origin: _Kind = get_origin(kind)
     arguments = [argument for argument in get_args(kind) if argument is not Ellipsis]
     wanted = 1 if isinstance(part, int) else 2
-    return kinds_of(arguments[-1]) if origin is not Literal and len(arguments) == wanted else []
+    return kinds_of(arguments[-1]) if not _is_literal(kind) and len(arguments) == wanted else []
 
 
 def _tagged(kind: _Kind, part: str | int) -> bool:
@@ -310,8 +311,14 @@ def _tagged(kind: _Kind, part: str | int) -> bool:
     return any(part in get_args(inner) for field in kind.model_fields.values() for inner in kinds_of(field.annotation))
 
 
-def _tags(models: Iterable[type[BaseModel]], key: str) -> list[str]:
-    kinds = chain.from_iterable(
-        kinds_of(model.model_fields[key].annotation) for model in models if key in model.model_fields
-    )
-    return list(dict.fromkeys(str(word) for kind in kinds for word in get_args(kind)))
+def _words(models: Iterable[type[BaseModel]], key: str) -> list[str]:
+    """The words that a key of these models may have, where they are a closed set."""
+    fields = (model.model_fields[key] for model in models if key in model.model_fields)
+    kinds = chain.from_iterable(kinds_of(field.annotation) for field in fields)
+    words = chain.from_iterable(get_args(kind) for kind in kinds if _is_literal(kind))
+    return list(dict.fromkeys(map(str, words)))
+
+
+def _is_literal(kind: _Kind) -> bool:
+    origin: _Kind = get_origin(kind)
+    return origin is Literal

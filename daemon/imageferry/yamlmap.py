@@ -43,7 +43,7 @@ _START: Final = yaml.Mark("", 0, 0, 0, None, 0)
 _UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})|0o[0-7]{1,99}|0x[0-9a-fA-F]{1,99}")
 _FLOAT: Final = re.compile(
-    r"[-+]?(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)"
+    r"[-+]?(?:(?=.*[.eE])(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))"
 )
 _WORDS: Final[Mapping[str, bool | float | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -328,7 +328,7 @@ def _decoded(content: bytes, name: str) -> str:
         return content.decode()
     except UnicodeDecodeError as error:
         before = content[: error.start].decode()
-        message = "the file is not UTF-8 text: a byte here is none of it; save the file as UTF-8"
+        message = "the file is not UTF-8 text at this byte; expected UTF-8; save it so"
         raise BadFile([Complaint(name, *_end_of(before), message)]) from None
 
 

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from importlib.metadata import version
 from ssl import SSLContext
 from typing import Any, Final, NamedTuple
 
@@ -22,7 +23,6 @@ import anyio
 import httpx
 import structlog
 
-from imageferry import __version__
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
@@ -43,7 +43,7 @@ LARGEST: Final = 8 << 20
 """Bytes of a reply's body; a hundred images are about 100 KiB."""
 LONGEST_MESSAGE: Final = 500
 
-_AGENT: Final = f"imageferry/{__version__}"
+_AGENT: Final = f"imageferry/{version('imageferry')}"
 
 log = structlog.get_logger(__name__)
 
@@ -246,7 +246,7 @@ def http_date(text: str) -> int | None:
 
 def foreign(text: str) -> str:
     """A vendor's words, fit for an error or the ledger: without secrets, and not endless."""
-    return scrub(text[: 2 * LONGEST_MESSAGE])[:LONGEST_MESSAGE]
+    return scrub(text)[:LONGEST_MESSAGE]
 
 
 def _httpx_request(request: Request, seconds: float) -> httpx.Request:

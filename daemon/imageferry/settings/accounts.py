@@ -134,7 +134,7 @@ class TimeoutsShape(BaseModel):
         if self.settle <= self.request:
             settle, request = duration_text(self.settle), duration_text(self.request)
             at = "settle" if "settle" in self.model_fields_set else "request"
-            raise fault(f"settle ({settle}) is not more than request ({request}); expected a doubt to rest longer", at)
+            raise fault(f"settle ({settle}) is not more than request ({request}); expected settle to be longer", at)
         return self
 
 
@@ -152,7 +152,7 @@ class BackoffShape(BaseModel):
         if self.longest < self.first:
             longest, first = duration_text(self.longest), duration_text(self.first)
             at = "longest" if "longest" in self.model_fields_set else "first"
-            raise fault(f"longest ({longest}) is less than first ({first}); expected it to be longer", at)
+            raise fault(f"longest ({longest}) is less than first ({first}); expected longest to be longer", at)
         return self
 
 

@@ -6,6 +6,7 @@ environment: what it validates has them filled in already. The shape of an accou
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 from urllib.parse import urlsplit
 
@@ -104,7 +105,14 @@ def _no_log() -> list[PublisherSpec]:
     return [LogSpec()]
 
 
-AccountName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+def _account_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", name):
+        expected = "expected up to 63 letters, digits, dots, hyphens and underscores, first a letter or digit"
+        raise ValueError(f"{shown(name)} is not an account's name; {expected}")
+    return name
+
+
+AccountName = Annotated[str, AfterValidator(_account_name)]
 """What people call an account; it stands in metrics and event sources."""
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ complaints come at once. What one section alone can say is its model's affair.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final, NamedTuple, TypeAlias
 
 from imageferry.errors import Complaint
 from imageferry.settings.blueprint import Listen, parse_listen
-from imageferry.wording import shown
+from imageferry.wording import dotted, shown
 from imageferry.yamlmap import Document, Plain
 
 _EVERYWHERE: Final = frozenset({"0.0.0.0", "::", "*"})  # noqa: S104 - compared with, never bound
@@ -73,15 +74,15 @@ def _listeners(whole: dict[str, Plain]) -> Iterator[_Misfit]:
         listen = _address(text)
         if listen is None and isinstance(text, str) and text:
             yield _Misfit(
-                loc, f'{_named(loc)}: {shown(text)} is not an address; expected host:port, such as "0.0.0.0:8443"'
+                loc, f'{dotted(loc)}: {shown(text)} is not an address; expected host:port, such as "0.0.0.0:8443"'
             )
         elif listen is not None:
             for other, used in taken:
                 if _same_port(listen, used):
                     yield _Misfit(
-                        loc, f"{_named(loc)}: port {listen.port} is used by {other} too; expected another port"
+                        loc, f"{dotted(loc)}: port {listen.port} is used by {other} too; expected another port"
                     )
-            taken.append((_named(loc), listen))
+            taken.append((dotted(loc), listen))
 
 
 def _same_port(one: Listen, other: Listen) -> bool:
@@ -91,14 +92,20 @@ def _same_port(one: Listen, other: Listen) -> bool:
 
 def _files(whole: dict[str, Plain]) -> Iterator[_Misfit]:
     """A file read twice gives every event twice; one written twice, or written and read, goes round and round."""
-    yield from _once(_entries(whole, "sources", "file"), lambda source: source.text("path"), "is read by")
-    yield from _once(_entries(whole, "publishers", "file"), lambda publisher: publisher.text("path"), "is written by")
-    read = {source.text("path"): source.loc for source in _entries(whole, "sources", "file")}
-    for publisher in _entries(whole, "publishers", "file"):
-        if (path := publisher.text("path")) in read and path:
+    sources, publishers = _entries(whole, "sources", "file"), _entries(whole, "publishers", "file")
+    yield from _once(sources, _path, "is read by")
+    yield from _once(publishers, _path, "is written by")
+    read = {_path(source): source.loc for source in sources if _path(source)}
+    for publisher in publishers:
+        if (path := _path(publisher)) in read:
             loc = (*publisher.loc, "path")
-            message = f"{shown(path)} is read by {_named(read[path])}; expected completions not to come back as events"
-            yield _Misfit(loc, f"{_named(loc)}: {message}")
+            message = f"{shown(path)} is read by {dotted(read[path])}; expected completions not to come back as events"
+            yield _Misfit(loc, f"{dotted(loc)}: {message}")
+
+
+def _path(entry: _Entry) -> str:
+    """A file's path, written one way."""
+    return str(Path(entry.text("path"))) if entry.text("path") else ""
 
 
 def _topics(whole: dict[str, Plain]) -> Iterator[_Misfit]:
@@ -110,8 +117,8 @@ def _topics(whole: dict[str, Plain]) -> Iterator[_Misfit]:
             topics = source.data.get("topics")
             if _brokers(source) & _brokers(publisher) and publisher.data.get("topic") in _list(topics):
                 loc = (*publisher.loc, "topic")
-                message = f"{shown(publisher.text('topic'))} is read by {_named(source.loc)}"
-                yield _Misfit(loc, f"{_named(loc)}: {message}; expected completions not to come back as events")
+                message = f"{shown(publisher.text('topic'))} is read by {dotted(source.loc)}"
+                yield _Misfit(loc, f"{dotted(loc)}: {message}; expected completions not to come back as events")
 
 
 def _topic(publisher: _Entry) -> str:
@@ -130,7 +137,7 @@ def _once(entries: Sequence[_Entry], value: Callable[[_Entry], str], used: str, 
     for entry in entries:
         if (text := value(entry)) and first.setdefault(text, entry.loc) != entry.loc:
             loc = (*entry.loc, key)
-            yield _Misfit(loc, f"{_named(loc)}: {shown(text)} {used} {_named(first[text])} already; expected it once")
+            yield _Misfit(loc, f"{dotted(loc)}: {shown(text)} {used} {dotted(first[text])} already; expected it once")
 
 
 def _entries(whole: dict[str, Plain], section: str, kind: str) -> list[_Entry]:
@@ -143,10 +150,6 @@ def _address(text: Plain) -> Listen | None:
         return parse_listen(text) if isinstance(text, str) else None
     except ValueError:
         return None  # said where it stands: by its model, or by the caller
-
-
-def _named(loc: _Loc) -> str:
-    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in loc).removeprefix(".")
 
 
 def _mapping(value: Plain) -> dict[str, Plain]:

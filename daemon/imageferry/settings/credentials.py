@@ -23,7 +23,7 @@ from pydantic import (
 
 from imageferry.core.account import CredentialSpec
 from imageferry.core.facts import CloudFacts
-from imageferry.wording import fault, suggestion
+from imageferry.wording import fault
 
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 """What every model of the config file is."""
@@ -99,8 +99,8 @@ def _stray(_: object, info: ValidationInfo) -> object:
 
 def _no_text(value: object) -> object:
     if isinstance(value, str):
-        near = suggestion(value, SOURCES) or "; write {source: env}, or another source"
-        raise fault(f"the credentials are a text; expected a mapping with a source{near}")
+        source = value if value in SOURCES else "env"
+        raise fault(f"the credentials are a text; expected a mapping; write {{source: {source}}}")
     return value
 
 

@@ -45,16 +45,21 @@ _Name = Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)]
 _Time = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
-class _Data(msgspec.Struct, gc=False):
-    """What of our own data decides; anything else in it, right or wrong, must not hide an image."""
+class _Data(msgspec.Struct, forbid_unknown_fields=True):
+    """Our own data, with its facts unjudged.
+
+    Surplus fields are left to the slow way, and the facts are decoded whole: what the decoder skips it does not
+    check, and so it would take broken UTF-8 there.
+    """
 
     cloud: CloudName
     region: _Name
     image_id: _Name
     account: Annotated[str, msgspec.Meta(pattern=_ACCOUNT_PATTERN)] | None = None
+    image: Any = None
 
 
-class _Attributes(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _Attributes(msgspec.Struct, forbid_unknown_fields=True):
     specversion: Literal["1.0"]
     type: Literal["io.imageferry.image.ready"]
     id: _Id
@@ -67,7 +72,7 @@ class _Attributes(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     tracestate: Any = None
 
 
-class _Event(_Attributes, kw_only=True, gc=False, forbid_unknown_fields=True):
+class _Event(_Attributes, kw_only=True, forbid_unknown_fields=True):
     datacontenttype: _Text | None = None
     data: _Data
 

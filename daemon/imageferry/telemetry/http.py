@@ -110,8 +110,11 @@ async def _bind(host: str, port: int) -> socket.socket:
         raise ListenFailed(f"cannot listen on {host}:{port}: ports go from 0 (takes a free one) to {_LAST_PORT}")
     try:
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, _, _, _, address = found[0]
-        sock = socket.create_server(address[:2], family=family, backlog=2048)
+        family, kind, _, _, address = found[0]
+        # asyncio turns Nagle's algorithm off only for sockets that say they are TCP; create_server's do not,
+        # and every answer would then wait 40 ms for the client's delayed acknowledgement.
+        sock = socket.socket(family, kind, socket.IPPROTO_TCP)
+        _listen(sock, address)
     except (OSError, UnicodeError) as error:
         raise ListenFailed(
             f"cannot listen on {host}:{port}: {_why(error)}; give another address, or stop what holds this one "
@@ -126,6 +129,16 @@ def _why(error: Exception) -> str:
     if isinstance(error, socket.gaierror) or not isinstance(error, OSError) or error.errno is None:
         return str(error)
     return os.strerror(error.errno)
+
+
+def _listen(sock: socket.socket, address: tuple[Any, ...]) -> None:
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        sock.listen(2048)
+    except OSError:
+        sock.close()
+        raise
 
 
 # --- the ops listener ----------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+
 from imageferry.clouds.facts import FACTS
 from imageferry.core.answers import Refusal
 from imageferry.core.decide import World
@@ -79,6 +80,12 @@ def test_a_cloud_without_a_choice_of_formats_or_disks_gets_neither() -> None:
 
 def no_formats(cloud: str) -> World:
     return World(facts=replace(FACTS[cloud], formats=()), account_regions=("cn-east-2",))
+
+
+def test_a_default_is_never_held_against_the_policy() -> None:
+    bare = World(facts=replace(FACTS["tencent"], export_options=frozenset()), account_regions=())
+
+    assert the_action(policy("p", export()), given=bare).refused is None
 
 
 def test_a_quick_export_has_no_format() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from imageferry.core.image import Image, Place
 from imageferry.core.match import Outcome, compile_match, compile_policy
 from imageferry.core.spec import MatchSpec

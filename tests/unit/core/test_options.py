@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+
 from imageferry.clouds.facts import FACTS
 from imageferry.core.job import UNIQUE_LENGTH
 from imageferry.core.options import Fault, bucket_fault, faults, name_room

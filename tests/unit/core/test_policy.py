@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from imageferry.core.decision import Verdict
 from imageferry.core.image import Place
 from imageferry.core.match import compile_match

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from imageferry.clouds.facts import FACTS
 from imageferry.core.review import Draft, Flaw, review
 from imageferry.core.spec import ActionSpec
@@ -22,6 +23,7 @@ def copy(**options: Any) -> dict[str, Any]:
     return {"copy": {"regions": ["cn-east-2"]} | options}
 
 
+LONG = "n" * 52
 SOUND = [
     ("tencent", export(format="qcow2", prefix="a.{date}-{image.name}", role="r", disks="system")),
     ("aliyun", export(format="vhd", prefix="abc", role="AliyunECSImageExportDefaultRole")),
@@ -64,16 +66,18 @@ def test_what_every_named_cloud_takes_has_no_flaw(cloud: str | list[str] | None,
         ),
         (
             "tencent",
-            export(prefix="n" * 52),
+            export(prefix=LONG),
             "prefix",
-            f'prefix "{"n" * 52}" leaves no room for what makes a job unique; expected at most 51 characters on tencent',
+            f'prefix "{LONG}" leaves no room for what makes a job unique; expected at most 51 characters on tencent',
         ),
         (
             "aliyun",
             export(prefix="x{region}"),
             "prefix",
-            'aliyun does not take the prefix "xr-1"; expected it to fit [A-Za-z0-9]{1,30} with 12 more letters; '
-            '"x{region}" becomes this at best',
+            (
+                'aliyun does not take the prefix "xr-1"; expected it to fit [A-Za-z0-9]{1,30} with 12 more letters; '
+                '"x{region}" becomes this at best'
+            ),
         ),
         (
             "huawei",

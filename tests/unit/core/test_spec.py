@@ -3,8 +3,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from imageferry.core.spec import ANY_REGION, ExportSpec, PolicyFile, PolicySpec, TopMatchSpec
 from pydantic import BaseModel, ValidationError
+
+from imageferry.core.spec import ANY_REGION, ExportSpec, PolicyFile, PolicySpec, TopMatchSpec
 from support.policies import EXPORT, policy
 
 
@@ -157,8 +158,10 @@ def test_a_map_gives_each_region_its_bucket() -> None:
         ("", "an empty text; expected at least one character"),
         (
             "b-{regio}",
-            "{regio} is no placeholder; expected one of {image.id} {image.name} {cloud} {account} {region} {policy} "
-            "{date}; did you mean {region}?",
+            (
+                "{regio} is no placeholder; expected one of {image.id} {image.name} {cloud} {account} {region} "
+                "{policy} {date}; did you mean {region}?"
+            ),
         ),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from imageferry.core.image import Place
 from imageferry.core.template import PLACEHOLDERS, parse, sample_words, words_of
 from support.policies import NOW, image

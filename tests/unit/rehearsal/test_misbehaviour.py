@@ -2,6 +2,7 @@ import random
 from typing import Any
 
 import pytest
+
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Aim, Misbehaviour, Misbehaviours
 
 EXPORT = Aim("ExportImages", "ap-guangzhou", ["img-00000001"], ["archive-1"])

@@ -1,4 +1,5 @@
 import pytest
+
 from imageferry.rehearsal.options import REHEARSAL_KEY, AcceptedKey, RehearsalOptions, options_from_json
 
 

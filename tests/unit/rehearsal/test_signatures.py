@@ -4,6 +4,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from imageferry.rehearsal.options import AcceptedKey
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4, check_tc3
 from support.clocks import START, FakeClock

@@ -1,0 +1,28 @@
+"""Every cloud's adapter and reader of vendor events, by name; the app builds from it.
+
+To add a cloud, add its lines here. Nothing is built or asked by importing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from imageferry.clouds.tencent.adapter import build as tencent
+from imageferry.clouds.tencent.events import sightings as tencent_sightings
+from imageferry.core.account import Account
+from imageferry.ports import Clock, Cloud, Gate, Sighting
+from imageferry.telemetry.metrics import Metrics
+
+Builder = Callable[[Account, Gate, Clock, Metrics], Cloud]
+Reader = Callable[[Mapping[str, Any]], list[Sighting] | None]
+"""A vendor's event -> what it sighted, or None where it is not that vendor's.
+
+:raises ValueError: it is that vendor's, but cannot be read; the message says why.
+"""
+
+CLOUDS: Final[dict[str, Builder]] = {"tencent": tencent}
+"""Cloud name -> builder of its adapter."""
+
+READERS: Final[tuple[Reader, ...]] = (tencent_sightings,)
+"""Asked in turn about every event that is not of the daemon's own type."""

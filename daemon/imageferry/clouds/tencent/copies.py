@@ -1,0 +1,148 @@
+"""SyncImages: the request, looking for one that got no answer, and following it to the new image.
+
+The adapter hands copy jobs here. One destination a request; the new image is known by its id, and before that by its
+name, which no other job gives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import anyio
+
+from imageferry.clouds.tencent.client import Call, Client
+from imageferry.clouds.tencent.codes import DUPLICATE_NAME
+from imageferry.clouds.tencent.images import Images
+from imageferry.core.answers import Answer
+from imageferry.core.image import Image
+from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.times import SECOND
+from imageferry.errors import CircuitOpen, Refused
+from imageferry.ports import (
+    Absent,
+    Accepted,
+    Finding,
+    Following,
+    Found,
+    Frozen,
+    Gone,
+    Look,
+    Lost,
+    Permit,
+    Progress,
+    Unclear,
+)
+
+ACTION: Final = "SyncImages"
+LONGEST_NAME: Final = 60
+MARGIN: Final = 60 * SECOND
+"""A new image may be this much older than its request, by the vendor's clocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Copies:
+    """One account's copies."""
+
+    client: Client
+    images: Images
+
+    async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
+        """Send the frozen request once."""
+        body = str(job.request["body"]).encode()
+        told = await self.client.submit(Call(ACTION, job.place.region, "copy", body, submits=True), permit)
+        if told.answer.vendor_code == DUPLICATE_NAME:
+            return await self._own_earlier(job, told.answer)
+        if told.answer.klass != "ok":
+            return told.answer
+        for made in told.content.get("ImageSet") or ():
+            if made.get("Region") == job.destination and made.get("ImageId"):
+                return Accepted(str(made["ImageId"]), told.answer.request_id)
+        return Answer("unanswered", "the answer names no new image", request_id=told.answer.request_id)
+
+    async def find(self, job: Job, taken: Collection[str]) -> Finding:
+        """Look for the image that an unanswered request may have begun: by its name, in its region.
+
+        The source is looked at first: it is busy while it is copied, and a copy that ends in between is then found.
+
+        :raises Refused: the cloud did not answer.
+        :raises CircuitOpen: the account is closed off.
+        """
+        source = (await self.images.look(job.place.region, [job.image_id]))[job.image_id]
+        since = (job.created_at if job.sent_at is None else job.sent_at) - MARGIN
+        named = await self.images.named(job.destination, job.made_name)
+        own = [i for i in named if i.id not in taken and (i.created_at is None or i.created_at >= since)]
+        for image in own:
+            if image.state != "failed":
+                return Found(image.id, f"found by its name {job.made_name} in {job.destination}: {image.id}")
+        if own:
+            reason = f"the copy {own[0].id} was begun and has failed"
+            return Lost(reason, Answer("permanent_image", reason))
+        if isinstance(source, Image) and source.state == "pending":
+            return Unclear("the image is busy; it may be our own copy")
+        return Absent(f"{job.destination} has no image named {job.made_name}")
+
+    async def follow(self, asked: Sequence[Following]) -> list[Progress]:
+        """How each copy is; one destination that does not answer holds up no other. Raises only cancellation."""
+        told: list[Progress] = []
+
+        async def look_into(destination: str) -> None:
+            here = [one for one in asked if one.job.destination == destination]
+            told.extend(await self._follow_in(destination, here))
+
+        async with anyio.create_task_group() as group:
+            for destination in dict.fromkeys(one.job.destination for one in asked):
+                group.start_soon(look_into, destination)
+        return told
+
+    async def _follow_in(self, destination: str, asked: Sequence[Following]) -> list[Progress]:
+        try:
+            looks = await self.images.look(destination, [one.job.task_ref for one in asked])
+        except Refused as refused:
+            return [_unseen(one.job, str(refused), refused.answer) for one in asked]
+        except CircuitOpen as error:
+            return [_unseen(one.job, str(error), None) for one in asked]
+        return [_judge(one.job, looks[one.job.task_ref]) for one in asked]
+
+    async def _own_earlier(self, job: Job, refusal: Answer) -> Accepted | Answer:
+        """The name is taken: by our own earlier copy, then that is the copy; else a person must see to it."""
+        try:
+            named = await self.images.named(job.destination, job.made_name)
+        except (Refused, CircuitOpen) as error:
+            return replace(refusal, klass="retry", message=f"{refusal.message}; whose it is was not answered: {error}")
+        for image in named:
+            if image.state != "failed":
+                return Accepted(image.id, refusal.request_id)
+        return refusal
+
+
+def freeze(job: Job) -> Frozen:
+    """The exact body, with a name that no other job gives."""
+    wanted = str(job.options.get("name") or job.image_name or job.image_id)
+    name = f"{wanted[: LONGEST_NAME - UNIQUE_LENGTH - 1]}-{unique_part(job.key)}"
+    params = {
+        "ImageIds": [job.image_id],
+        "DestinationRegions": [job.destination],
+        "ImageName": name,
+        "ImageSetRequired": True,
+    }
+    return Frozen({"body": json.dumps(params)}, made_name=name)
+
+
+def _judge(job: Job, look: Look) -> Progress:
+    where = f"{job.task_ref} in {job.destination}"
+    if isinstance(look, Gone):
+        if job.memo.get("gone"):
+            return Progress(job.id, "failed", f"the new image is gone: {look.reason}")
+        return Progress(job.id, "running", f"the new image does not show: {look.reason}", {"gone": True}, soon=True)
+    if look.state == "failed":
+        return Progress(job.id, "failed", f"the new image {where} has failed")
+    if look.state == "pending":
+        return Progress(job.id, "running", f"the new image {where} is not ready yet")
+    return Progress(job.id, "succeeded", f"the new image {where} is ready")
+
+
+def _unseen(job: Job, reason: str, answer: Answer | None) -> Progress:
+    return Progress(job.id, "running", f"the new image cannot be looked at: {reason}", dict(job.memo), answer=answer)

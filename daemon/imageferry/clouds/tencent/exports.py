@@ -1,0 +1,275 @@
+"""ExportImages: the request, looking for one that got no answer, and following it to its objects.
+
+The adapter hands export jobs here. No API tells how an export goes: its objects in the bucket do, together with the
+image's state and with a dry run, which is refused while the image is busy.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import anyio
+
+from imageferry.clouds.objects import Missing, Objects, Present
+from imageferry.clouds.tencent.client import Call, Client
+from imageferry.clouds.tencent.codes import BAD_ID, NEVER_ACCEPTED
+from imageferry.clouds.tencent.images import Images
+from imageferry.clouds.wire import Told
+from imageferry.core.answers import Answer
+from imageferry.core.image import Image
+from imageferry.core.job import Job, unique_part
+from imageferry.core.times import SECOND
+from imageferry.errors import CircuitOpen, Refused
+from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Gone, Look, Permit, Progress, Unclear
+
+ACTION: Final = "ExportImages"
+MARGIN: Final = 60 * SECOND
+"""An object may be this much older than its task by the storage's clock."""
+AT_ONCE: Final = 16
+"""Objects looked at at once."""
+FOUND: Final = "found:"
+"""A task reference of a found task; behind it, when it was first asked for, microseconds by the vendor's clock."""
+_SYSTEM: Final = "SYSTEM_DISK"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sight:
+    """What was seen of one job's objects: by the key that each really has, or why nothing could be seen."""
+
+    present: Mapping[str, Present]
+    expected: int
+    refusal: Answer | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Every object is there and holds something."""
+        return len(self.present) == self.expected > 0 and all(each.size > 0 for each in self.present.values())
+
+    @property
+    def sizes(self) -> dict[str, list[int]]:
+        """JSON to compare with the next look's."""
+        return {key: [each.size, each.last_modified] for key, each in sorted(self.present.items())}
+
+
+@dataclass(frozen=True, slots=True)
+class Exports:
+    """One account's exports."""
+
+    client: Client
+    images: Images
+    objects: Objects
+    check_every: float
+    """Seconds between two looks at whether an image that is being exported still exists."""
+
+    async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
+        """Send the frozen request once."""
+        body = str(job.request["body"]).encode()
+        told = await self.client.submit(Call(ACTION, job.place.region, "export", body, submits=True), permit)
+        if told.answer.klass != "ok":
+            return told.answer
+        task, paths = told.content.get("TaskId"), told.content.get("CosPaths")
+        keys = tuple(str(path).removeprefix("/") for path in paths or () if path) or tuple(job.request["keys"])
+        if task is None or not keys:
+            return Answer("unanswered", "the answer names no task or no object", request_id=told.answer.request_id)
+        return Accepted(str(task), told.answer.request_id, keys)
+
+    async def find(self, job: Job) -> Finding:
+        """Look for what an unanswered request may have started: first a busy image, then its objects.
+
+        The other way round, a task that ends in between would look absent.
+
+        :raises CircuitOpen: the account is closed off.
+        """
+        probe = await self._probe(job)
+        answer = probe.answer
+        if answer.klass == "wait_image":
+            return Unclear(f"the image is busy; it may be our own task: {answer}", answer)
+        if answer.vendor_code in NEVER_ACCEPTED:
+            return Absent(f"such an image was never exported: {answer}", certain=True)
+        if (answer.klass != "ok" and not _no_image(answer)) or "TaskId" in probe.content:
+            return Unclear(f"a dry run did not tell whether the image is busy: {answer}", answer)
+        since = job.created_at if job.sent_at is None else job.sent_at
+        sight = await self._see(job, tuple(job.request["keys"]), since)
+        if sight.refusal is not None:
+            return Unclear(f"the objects cannot be looked at: {sight.refusal}", sight.refusal)
+        if not sight.expected:
+            return Unclear("the image is free, but its disks were not known, so its objects cannot be looked for")
+        there = f"{len(sight.present)} of {sight.expected} objects are there"
+        if len(sight.present) == sight.expected:
+            return Found(f"{FOUND}{since}", f"found by its objects: {there}", tuple(sight.present))
+        if sight.present:
+            return Unclear(f"the image is free, but only {there}")
+        return Absent("the image is free, and none of the objects is there")
+
+    async def follow(self, region: str, asked: Sequence[Following]) -> list[Progress]:
+        """How each export is; never raises but for cancellation."""
+        probes = {one.job.id: await self._probe_overdue(one.job) for one in asked if one.overdue}
+        sights: dict[str, _Sight] = {}
+        limiter = anyio.CapacityLimiter(AT_ONCE)
+
+        async def see(job: Job) -> None:
+            async with limiter:
+                sights[job.id] = await self._see(job, job.object_keys, self._since(job))
+
+        async with anyio.create_task_group() as group:
+            for one in asked:
+                group.start_soon(see, one.job)
+        looks = await self._looks(region, [one.job for one in asked if self._wants_look(one.job, sights[one.job.id])])
+        return [self._judge(one, sights[one.job.id], looks.get(one.job.image_id), probes) for one in asked]
+
+    # --- looking ---------------------------------------------------------------------------------------------------
+
+    async def _probe(self, job: Job) -> Told:
+        body = {**json.loads(str(job.request["body"])), "DryRun": True}
+        return await self.client.ask(Call(ACTION, job.place.region, "export", json.dumps(body).encode()))
+
+    async def _probe_overdue(self, job: Job) -> Answer:
+        try:
+            return (await self._probe(job)).answer
+        except CircuitOpen as error:
+            return Answer("never_sent", str(error))
+
+    async def _see(self, job: Job, keys: Sequence[str], since: int) -> _Sight:
+        """HEAD every object; one that is older than its task is another's."""
+        present: dict[str, Present] = {}
+        for key in keys:
+            for spelling in _spellings(key):
+                seen = await self.objects.head(job.destination, job.place.region, spelling)
+                if isinstance(seen, Answer):
+                    return _Sight(present, len(keys), seen)
+                if not isinstance(seen, Missing) and seen.last_modified >= since - MARGIN:
+                    present[spelling] = seen
+                    break
+        return _Sight(present, len(keys))
+
+    def _since(self, job: Job) -> int:
+        if job.task_ref.startswith(FOUND):
+            return int(job.task_ref.removeprefix(FOUND))
+        return self.client.time.at(job.created_at if job.submitted_at is None else job.submitted_at)
+
+    def _wants_look(self, job: Job, sight: _Sight) -> bool:
+        """Whether the image's state matters now: at the end, and now and then before it."""
+        if sight.refusal is not None:
+            return False
+        if sight.whole:
+            return bool(job.memo.get("seen") == sight.sizes)
+        since = max(int(job.memo.get("checked", 0)), self._since(job))
+        return bool(job.memo.get("gone")) or self.client.vendor_now() - since >= self.check_every * SECOND
+
+    async def _looks(self, region: str, jobs: Sequence[Job]) -> Mapping[str, Look | Answer]:
+        ids = list(dict.fromkeys(job.image_id for job in jobs))
+        if not ids:
+            return {}
+        try:
+            return await self.images.look(region, ids)
+        except Refused as refused:
+            return dict.fromkeys(ids, refused.answer)
+        except CircuitOpen as error:
+            return dict.fromkeys(ids, Answer("never_sent", str(error)))
+
+    # --- judging ---------------------------------------------------------------------------------------------------
+
+    def _judge(
+        self, asked: Following, sight: _Sight, look: Look | Answer | None, probes: Mapping[str, Answer]
+    ) -> Progress:
+        job = asked.job
+        if sight.refusal is not None:
+            return _unseen(asked, sight.refusal)
+        if sight.whole:
+            return _at_the_end(job, sight, look)
+        if asked.overdue:
+            return _overdue(job, sight, probes[job.id])
+        if isinstance(look, Gone):
+            return _without_image(job, sight, look)
+        memo = dict(job.memo)
+        memo.pop("seen", None)
+        if isinstance(look, Image):
+            memo.pop("gone", None)
+            memo["checked"] = self.client.vendor_now()
+        return Progress(job.id, "running", _count(sight), memo)
+
+
+def freeze(job: Job, image: Image) -> Frozen:
+    """The exact body, and the keys that its objects will have as far as the image's snapshots are known."""
+    options = job.options
+    prefix = "-".join(part for part in (options.get("prefix"), unique_part(job.key)) if part)
+    form = str(options.get("format") or "raw")
+    system_only = options.get("disks") == "system"
+    params: dict[str, Any] = {
+        "ImageIds": [job.image_id],
+        "BucketName": job.destination,
+        "ExportFormat": form.upper(),
+        "FileNamePrefixList": [prefix],
+        "OnlyExportRootDisk": system_only,
+    }
+    if options.get("role"):
+        params["RoleName"] = options["role"]
+    disks = [disk for disk in image.extra.get("disks", ()) if disk["usage"] == _SYSTEM or not system_only]
+    keys = [
+        f"{prefix}_{job.image_id}_{'system' if disk['usage'] == _SYSTEM else 'data'}_{disk['snapshot']}.{form}"
+        for disk in disks
+    ]
+    return Frozen({"body": json.dumps(params), "keys": keys})
+
+
+def _spellings(key: str) -> list[str]:
+    """A key as it should be, and as it might be: nobody has confirmed its case, or that its path's slash goes."""
+    stem, dot, form = key.rpartition(".")
+    forms = dict.fromkeys((form, form.upper()))
+    return [
+        f"{slash}{stem}{dot}{each}" for slash in ("", "/") if not key.startswith("/") or not slash for each in forms
+    ]
+
+
+def _unseen(asked: Following, refusal: Answer) -> Progress:
+    """The storage did not let us look: a person may put that right until the deadline."""
+    reason = f"the objects cannot be looked at: {refusal}"
+    ended = asked.overdue and refusal.klass == "permanent_config"
+    return Progress(asked.job.id, "failed" if ended else "running", reason, dict(asked.job.memo), answer=refusal)
+
+
+def _at_the_end(job: Job, sight: _Sight, look: Look | Answer | None) -> Progress:
+    """Every object is there: they must be the same twice, and the image at rest."""
+    memo = {**job.memo, "seen": sight.sizes}
+    keys = tuple(sight.present)
+    if job.memo.get("seen") != sight.sizes or look is None:
+        return Progress(job.id, "running", "every object is there; seen once", memo, keys, soon=True)
+    if isinstance(look, Answer):
+        reason = f"every object is there; the image cannot be looked at: {look}"
+        return Progress(job.id, "running", reason, memo, keys, look, soon=True)
+    if isinstance(look, Image) and look.state == "pending":
+        return Progress(job.id, "running", "every object is there; the image is still busy", memo, keys, soon=True)
+    size = sum(each.size for each in sight.present.values())
+    reason = f"{len(keys)} object{'' if len(keys) == 1 else 's'} of {size} bytes in {job.destination}"
+    return Progress(job.id, "succeeded", reason, memo, keys)
+
+
+def _overdue(job: Job, sight: _Sight, probe: Answer) -> Progress:
+    """Objects are missing at the deadline: a dry run, made before they were looked for, tells whether it still runs."""
+    if probe.klass == "wait_image":
+        return Progress(job.id, "running", f"past its deadline, but still running: {probe}", dict(job.memo))
+    if _no_image(probe):
+        return Progress(job.id, "failed", f"{_count(sight)}, and the image is gone: {probe}", answer=probe)
+    if probe.klass == "ok":
+        return Progress(job.id, "vanished", f"the task ended, but {_count(sight)}", answer=None)
+    reason = f"past its deadline, and a dry run did not tell whether it still runs: {probe}"
+    return Progress(job.id, "running", reason, dict(job.memo), answer=probe)
+
+
+def _without_image(job: Job, sight: _Sight, look: Gone) -> Progress:
+    """The image is gone: what it left may still show, so it is looked at once more."""
+    reason = f"{_count(sight)}, and the image is gone: {look.reason}"
+    if job.memo.get("gone"):
+        return Progress(job.id, "failed", reason)
+    return Progress(job.id, "running", reason, {**job.memo, "gone": True}, soon=True)
+
+
+def _no_image(answer: Answer) -> bool:
+    return answer.vendor_code.partition(".")[0] == BAD_ID and answer.klass == "permanent_image"
+
+
+def _count(sight: _Sight) -> str:
+    return f"{sum(each.size > 0 for each in sight.present.values())} of {sight.expected} objects are there"

@@ -1,0 +1,217 @@
+"""Reading Tencent Cloud's images: by id, a hundred a request, and by name; each as the common record.
+
+The adapter looks with it, exports and copies follow with it. It changes nothing, and decides nothing about images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from imageferry.clouds.tencent.client import Client, call
+from imageferry.clouds.tencent.codes import BAD_ID
+from imageferry.clouds.wire import Told
+from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
+from imageferry.core.times import parse_rfc3339
+from imageferry.errors import Refused
+from imageferry.ports import Clock, Gone, Look
+
+DESCRIBE: Final = "DescribeImages"
+PAGE: Final = 100
+"""Images of one answer, and ids of one request, at the most."""
+VALUES: Final = 5
+"""Values of one filter, at the most."""
+REST: Final = 600.0
+"""Seconds that an id which spoilt a batch is kept out of batches."""
+MOST_RESTING: Final = 10_000
+MOST_PAGES: Final = 20
+
+STATES: Final[dict[str, ImageState]] = {
+    "NORMAL": "ready",
+    "USING": "ready",
+    "CREATING": "pending",
+    "IMPORTING": "pending",
+    "SYNCING": "pending",
+    "CREATEFAILED": "failed",
+    "IMPORTFAILED": "failed",
+}
+KINDS: Final[dict[str, Visibility]] = {
+    "PRIVATE_IMAGE": "private",
+    "PUBLIC_IMAGE": "public",
+    "SHARED_IMAGE": "shared",
+    "MARKET_IMAGE": "market",
+}
+ARCHES: Final[dict[str, Arch]] = {"x86_64": "x86_64", "arm": "aarch64", "arm_64": "aarch64", "i386": "i386"}
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Images:
+    """One account's images, read through its client."""
+
+    def __init__(self, client: Client, clock: Clock, account: str) -> None:
+        self._client = client
+        self._clock = clock
+        self._account = account
+        self._resting: dict[tuple[str, str], float] = {}
+        self._strange: set[str] = set()
+
+    async def look(self, region: str, ids: Sequence[str]) -> dict[str, Look]:
+        """An answer for every id.
+
+        An unknown id is left out of the answer, or refused together with its whole batch; either way it is gone, and
+        the others are not. ``encrypted`` stays unknown: images do not say it, and reading snapshots wants rights that
+        nothing else here needs.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        found: dict[str, Image] = {}
+        asked = list(dict.fromkeys(ids))
+        resting = [each for each in asked if self._rests(region, each)]
+        for some in _parts([each for each in asked if each not in resting], PAGE):
+            found |= await self._batch(region, some)
+        for some in _parts(resting, VALUES):
+            found |= await self._filtered(region, some)
+        for each in found:
+            self._resting.pop((region, each), None)
+        return {each: found.get(each) or Gone(f"the cloud does not have {each} in {region}") for each in asked}
+
+    async def named(self, region: str, name: str) -> list[Image]:
+        """Own images that have exactly this name, in any state.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        found: list[Image] = []
+        for page in range(MOST_PAGES):
+            images, total = await self._page(region, "image-name", [name], page)
+            found += [image for image in images if image.name == name]
+            if (page + 1) * PAGE >= total:
+                break
+        return found
+
+    async def _batch(self, region: str, ids: Sequence[str]) -> dict[str, Image]:
+        told = await self._client.ask(call(DESCRIBE, region, {"ImageIds": ids, "Limit": PAGE}))
+        if _bad_id(told):
+            found = await self._sift(region, ids) if len(ids) > 1 else {}
+            self._rest(region, (each for each in ids if each not in found))
+            return found
+        if told.answer.klass != "ok":
+            raise Refused(told.answer)
+        images, total = self._images(region, told)
+        found = {image.id: image for image in images}
+        if total > len(images):
+            found |= await self._sift(region, [each for each in ids if each not in found])
+        return found
+
+    async def _sift(self, region: str, ids: Sequence[str]) -> dict[str, Image]:
+        """Those of a spoilt batch that are there, in the fewest requests.
+
+        Listing all own images costs a page for each hundred; a filter takes five ids and is not spoilt by one that
+        is unknown. The list goes first where it is the shorter way, the filter for what is not in it.
+        """
+        filters = -(-len(ids) // VALUES)
+        found: dict[str, Image] = {}
+        page, pages = 0, 1
+        while page < pages < filters:
+            images, total = await self._page(region, "image-type", ["PRIVATE_IMAGE"], page)
+            found |= {image.id: image for image in images if image.id in ids}
+            page, pages = page + 1, -(-total // PAGE)
+        for some in _parts([each for each in ids if each not in found], VALUES):
+            found |= await self._filtered(region, some)
+        return found
+
+    async def _filtered(self, region: str, ids: Sequence[str]) -> dict[str, Image]:
+        try:
+            images, _ = await self._page(region, "image-id", ids, 0)
+        except Refused as refused:
+            if not refused.answer.vendor_code.startswith(BAD_ID):
+                raise
+            alone = [await self._filtered(region, [each]) for each in ids] if len(ids) > 1 else []
+            return {image_id: image for one in alone for image_id, image in one.items()}
+        return {image.id: image for image in images if image.id in ids}
+
+    async def _page(self, region: str, name: str, values: Sequence[str], page: int) -> tuple[list[Image], int]:
+        params = {"Filters": [{"Name": name, "Values": values}], "Offset": page * PAGE, "Limit": PAGE}
+        return self._images(region, await self._client.read(call(DESCRIBE, region, params)))
+
+    def _images(self, region: str, told: Told) -> tuple[list[Image], int]:
+        place = Place("tencent", self._account, region)
+        rows = [row for row in _list(told.content, "ImageSet") if row.get("ImageId")]
+        for row in rows:
+            self._note_state(str(row.get("ImageState")))
+        total = told.content.get("TotalCount")
+        return [to_image(row, place) for row in rows], total if isinstance(total, int) else len(rows)
+
+    def _note_state(self, state: str) -> None:
+        if state not in STATES and state not in self._strange:
+            self._strange.add(state)
+            log.warning("image state is not known; taken as not ready yet", state=state[:64])
+
+    def _rests(self, region: str, image_id: str) -> bool:
+        return self._resting.get((region, image_id), 0.0) > self._clock.monotonic()
+
+    def _rest(self, region: str, ids: Iterable[str]) -> None:
+        until = self._clock.monotonic() + REST
+        self._resting |= {(region, each): until for each in ids}
+        while len(self._resting) > MOST_RESTING:
+            del self._resting[next(iter(self._resting))]
+
+
+def to_image(row: Mapping[str, Any], place: Place) -> Image:
+    """The common record of an image as the API shows it; ``extra`` keeps its disks' snapshots."""
+    return Image(
+        place=place,
+        id=str(row["ImageId"]),
+        name=row.get("ImageName"),
+        os=_os(row),
+        os_name=row.get("OsName"),
+        arch=_arch(row.get("Architecture")),
+        size_gib=row.get("ImageSize"),
+        state=STATES.get(str(row.get("ImageState")), "pending"),
+        visibility=KINDS.get(str(row.get("ImageType"))),
+        tags={str(tag.get("Key")): str(tag.get("Value") or "") for tag in _list(row, "Tags")},
+        created_at=_time(row.get("CreatedTime")),
+        extra={"disks": [_disk(disk) for disk in _list(row, "SnapshotSet")]},
+    )
+
+
+def _os(row: Mapping[str, Any]) -> OsFamily:
+    platform, name = str(row.get("Platform") or "").lower(), str(row.get("OsName") or "").lower()
+    if "windows" in platform or "windows" in name:
+        return "windows"
+    return "other" if platform in ("", "freebsd") else "linux"
+
+
+def _arch(word: object) -> Arch | None:
+    return ARCHES.get(str(word), "other") if word else None
+
+
+def _time(text: object) -> int | None:
+    try:
+        return parse_rfc3339(str(text))
+    except ValueError:
+        return None
+
+
+def _disk(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"usage": row.get("DiskUsage"), "snapshot": row.get("SnapshotId"), "size": row.get("DiskSize")}
+
+
+def _list(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
+    """A list of objects; null and absent are empty."""
+    value = row.get(name)
+    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
+
+
+def _bad_id(told: Told) -> bool:
+    return told.answer.vendor_code.partition(".")[0] == BAD_ID
+
+
+def _parts(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (rows[start : start + size] for start in range(0, len(rows), size))

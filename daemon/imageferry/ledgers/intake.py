@@ -1,0 +1,72 @@
+"""Recording what sources deliver: the hot path, a few statements for a whole batch.
+
+Called by the store; every event counts once, whatever its source repeats.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Final
+
+from imageferry.core.job import FRESH
+from imageferry.ledgers.script import Script, Value, insert_all
+from imageferry.ports import Admitted, Ignored, IntakeRow, Recorded, Unreadable
+
+SIGHTED: Final = "an event says that it is there"
+
+_EVENTS: Final = "INSERT INTO events (source, event_id, cloud, account, region, image_id, received_at, ignored)"
+_NEW_EVENTS: Final = (
+    "ON CONFLICT (source, event_id) DO NOTHING RETURNING ignored IS NULL, cloud, account, region, image_id"
+)
+_DUE: Final = (
+    "INSERT INTO images (cloud, account, region, image_id, outcome, reason, look_due_at, first_seen_at, priority)"
+)
+_DUE_AGAIN: Final = """
+ON CONFLICT (cloud, account, region, image_id) DO UPDATE SET
+    outcome = excluded.outcome,
+    reason = excluded.reason,
+    look_due_at = excluded.look_due_at,
+    first_seen_at = CASE WHEN images.look_due_at IS NULL THEN excluded.first_seen_at ELSE images.first_seen_at END,
+    attempts = CASE WHEN images.look_due_at IS NULL THEN 0 ELSE images.attempts END,
+    priority = excluded.priority,
+    version = images.version + 1
+"""
+_DEAD: Final = "INSERT INTO dead_letters (source, digest, received_at, reason, body)"
+_NEWLY_DEAD: Final = "ON CONFLICT (source, digest) DO NOTHING RETURNING id"
+
+
+def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
+    """Events, the looks they make due, and dead letters; what is known already counts as duplicate."""
+    events: list[tuple[Value, ...]] = []
+    unread: list[Unreadable] = []
+    for row in batch:
+        if isinstance(row, Admitted):
+            (source, event_id, _, _, _, image_id), place = row
+            events.append((source, event_id, *place, image_id, now, None))
+        elif isinstance(row, Ignored):
+            events.append(_ignored(row, now))
+        else:
+            unread.append(row)
+    new = yield from insert_all(_EVENTS, events, _NEW_EVENTS)
+    accepted = [row[1:] for row in new if row[0]]
+    yield from _sighted(accepted, now)
+    dead = (yield from _bury(unread, now)) if unread else 0
+    return Recorded(len(accepted), len(batch) - len(new) - dead, len(new) - len(accepted), dead)
+
+
+def _ignored(row: Ignored, now: int) -> tuple[Value, ...]:
+    said = row.sighting
+    return (said.source, said.event_id, said.cloud, said.account or "", said.region, said.image_id, now, row.reason)
+
+
+def _sighted(accepted: Sequence[tuple[str, str, str, str]], now: int) -> Script[None]:
+    """Make images due at once, each in one row however many events tell of it."""
+    rows = [(*image, "due", SIGHTED, now, now, FRESH) for image in dict.fromkeys(accepted)]
+    yield from insert_all(_DUE, rows, _DUE_AGAIN)
+
+
+def _bury(unread: Sequence[Unreadable], now: int) -> Script[int]:
+    """Keep deliveries that could not be read; the same bytes from the same place are one. Returns how many are new."""
+    rows = [(row.source, hashlib.sha256(row.body).hexdigest(), now, row.reason, row.body) for row in unread]
+    return len((yield from insert_all(_DEAD, rows, _NEWLY_DEAD)))

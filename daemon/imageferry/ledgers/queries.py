@@ -1,0 +1,182 @@
+"""Questions about jobs and images: for the loops, and for the lists that people read.
+
+Called by the store; nothing here writes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from imageferry.core.image import Place
+from imageferry.core.job import ACTION_KINDS, ActionKind, Job
+from imageferry.core.machine import State
+from imageferry.ledgers.moving import IN_FLIGHT
+from imageferry.ledgers.rows import JOB_COLUMNS, dump, read_image, read_job
+from imageferry.ledgers.script import Ask, Script, Value, one_of, sql
+from imageferry.ports import Counted, DeadLetter, HistoryRow, ImageRow, JobFilter, Unprotected
+
+_JOBS: Final = sql("SELECT", JOB_COLUMNS, "FROM jobs")
+_OPEN: Final = "WHERE account = ? AND region = ? AND state = ? AND action = ? AND ended_at IS NULL"
+_AFTER_LAST: Final = "\uffff"
+"""Sorts behind every character of a key."""
+_PREFIX_ROWS: Final = 2
+"""Enough to see that a beginning is not unique."""
+_NO_LIMIT: Final = 2**62
+
+
+def job(job_id: str) -> Script[Job | None]:
+    """By its id, its key, or a unique beginning of them."""
+    if not job_id:
+        return None
+    rows = yield Ask(sql(_JOBS, "WHERE key >= ? AND key < ? LIMIT ?"), (job_id, job_id + _AFTER_LAST, _PREFIX_ROWS))
+    return read_job(rows[0]) if len(rows) == 1 else None
+
+
+def jobs(want: JobFilter) -> Script[list[Job]]:
+    """Newest first."""
+    terms: list[str] = []
+    params: list[Value] = []
+    for column, value in zip(
+        ("state", "cloud", "account", "image_id"), (want.state, want.cloud, want.account, want.image), strict=True
+    ):
+        if value is not None:
+            terms.append(f"{column} = ?")
+            params.append(value)
+    if want.policy is not None:
+        terms.append("REPLACE(policies, ?, '') <> policies")  # LIKE would not mind the case
+        params.append(dump([want.policy])[1:-1])
+    where = sql("WHERE", " AND ".join(terms)) if terms else ""
+    rows = yield Ask(sql(_JOBS, where, "ORDER BY seq DESC LIMIT ?"), (*params, _limit(want.limit)))
+    return [read_job(row) for row in rows]
+
+
+def _limit(limit: int | None) -> int:
+    return _NO_LIMIT if limit is None else limit
+
+
+def history(job_id: str) -> Script[list[HistoryRow]]:
+    """Oldest first."""
+    rows = yield Ask(
+        "SELECT at, from_state, to_state, reason, class, vendor_code, request_id FROM history "
+        "WHERE job_id = ? ORDER BY seq",
+        (job_id,),
+    )
+    return [HistoryRow(*row) for row in rows]
+
+
+def image(image_id: str) -> Script[list[ImageRow]]:
+    """At every place that has it."""
+    rows = yield Ask(
+        "SELECT cloud, account, region, image_id, outcome, reason, look_due_at, looked_at, facts, decision "
+        "FROM images WHERE image_id = ? ORDER BY cloud, account, region",
+        (image_id,),
+    )
+    return [
+        ImageRow(
+            Place(*row[:3]),
+            *row[3:8],
+            image=read_image(row[8]),
+            decision=None if row[9] is None else json.loads(row[9]),
+        )
+        for row in rows
+    ]
+
+
+def dead_letters(limit: int | None) -> Script[list[DeadLetter]]:
+    """Newest first."""
+    rows = yield Ask(
+        "SELECT id, source, received_at, reason, body FROM dead_letters ORDER BY id DESC LIMIT ?", (_limit(limit),)
+    )
+    return [DeadLetter(*row) for row in rows]
+
+
+def counts() -> Script[list[Counted]]:
+    """By place, action and state."""
+    rows = yield Ask(
+        "SELECT cloud, account, region, action, state, COUNT(*) FROM jobs "
+        "GROUP BY cloud, account, region, action, state ORDER BY cloud, account, region, action, state"
+    )
+    return [Counted(Place(*row[:3]), *row[3:]) for row in rows]
+
+
+def unprotected() -> Script[list[Unprotected]]:
+    """By the policies that asked."""
+    rows = yield Ask(
+        "SELECT policies, COUNT(*), MIN(created_at) FROM jobs WHERE state NOT IN ('succeeded', 'cancelled') "
+        "GROUP BY policies ORDER BY policies"
+    )
+    return [Unprotected(tuple(json.loads(policies)), count, oldest) for policies, count, oldest in rows]
+
+
+def open_work() -> Script[tuple[int, int]]:
+    """Looks that are due now or later, and jobs that have not ended."""
+    [[looks]] = yield Ask("SELECT COUNT(*) FROM images WHERE look_due_at IS NOT NULL")
+    [[unended]] = yield Ask("SELECT COUNT(*) FROM jobs WHERE ended_at IS NULL")
+    return looks, unended
+
+
+def copies(account: str, region: str, images: Sequence[tuple[str, str | None]]) -> Script[set[str]]:
+    """Which of these images in one region imageferry made, by what its copies were answered or named."""
+    names = {name for _, name in images if name}
+    refs = yield from _known_copies("task_ref", account, region, [image_id for image_id, _ in images])
+    made = yield from _known_copies("made_name", account, region, sorted(names))
+    return {image_id for image_id, name in images if image_id in refs or name in made}
+
+
+def _known_copies(column: str, account: str, region: str, values: Sequence[str]) -> Script[set[str]]:
+    known: set[str] = set()
+    for start in range(0, len(values), 500):
+        some = values[start : start + 500]
+        where = f"FROM jobs WHERE account = ? AND destination = ? AND action = 'copy' AND {column} IN"
+        rows = yield Ask(sql("SELECT", column, where, one_of(some)), (account, region, *some))
+        known |= {row[0] for row in rows}
+    return known
+
+
+def due_jobs(account: str, region: str, state: State, now: int, limit: int) -> Script[list[Job]]:
+    """The longest due first. Each action has its own run of the index."""
+    found: list[Job] = []
+    for action in ACTION_KINDS:
+        rows = yield Ask(
+            sql(_JOBS, _OPEN, "AND due_at <= ? ORDER BY due_at LIMIT ?"), (account, region, state, action, now, limit)
+        )
+        found += [read_job(row) for row in rows]
+    return sorted(found, key=lambda one: one.due_at)[:limit]
+
+
+def next_job(account: str, region: str, state: State, action: ActionKind | None) -> Script[int | None]:
+    """When the next job of a state falls due."""
+    times: list[int] = []
+    for kind in ACTION_KINDS if action is None else (action,):
+        [[due_at]] = yield Ask(sql("SELECT MIN(due_at) FROM jobs", _OPEN), (account, region, state, kind))
+        times += [] if due_at is None else [due_at]
+    return min(times, default=None)
+
+
+def overdue(now: int, limit: int) -> Script[list[Job]]:
+    """Planned and in-doubt jobs past their deadline, the longest past first."""
+    where = "WHERE state IN ('planned', 'in_doubt') AND give_up_at <= ? ORDER BY give_up_at LIMIT ?"
+    rows = yield Ask(sql(_JOBS, where), (now, limit))
+    return [read_job(row) for row in rows]
+
+
+def in_flight(account: str, region: str | None, action: ActionKind) -> Script[dict[State, int]]:
+    """Tasks that exist or may exist, by state; a state without any is not named."""
+    select = sql("SELECT state, COUNT(*) FROM jobs WHERE account = ? AND action = ? AND", IN_FLIGHT)
+    if region is None:
+        rows = yield Ask(sql(select, "GROUP BY state"), (account, action))
+    else:
+        rows = yield Ask(sql(select, "AND region = ? GROUP BY state"), (account, action, region))
+    return dict(rows)  # type: ignore[arg-type] # rows of two columns
+
+
+def taken(job: Job) -> Script[set[str]]:
+    """Task references of every other job of the same image and action."""
+    rows = yield Ask(
+        "SELECT task_ref FROM jobs WHERE image_id = ? AND cloud = ? AND account = ? AND region = ? AND action = ? "
+        "AND id <> ? AND task_ref <> ''",
+        (job.image_id, *job.place, job.action, job.id),
+    )
+    return {row[0] for row in rows}
