@@ -7,12 +7,11 @@ to what, and in which order things start and end.
 from __future__ import annotations
 
 import os
+import platform
 import random
-import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Final
 
 import anyio
@@ -39,7 +38,7 @@ from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.steer import STEERS
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
-from imageferry.ledgers.sqlite import open_ledger
+from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, JobFilter, Ledger
 from imageferry.publishers.registry import PUBLISHERS
@@ -136,8 +135,8 @@ class Daemon:
             for site in parts.sites:
                 await ledger.recover(site.account.name, site.region, self.clock.now(), self.clock.now())
             ops = await stack.enter_async_context(serving(self._ops_app(parts), *self.settings.ops))
-            if (path := _sqlite_path(self.settings.ledger_url)) is not None:
-                await stack.enter_async_context(listening(socket_path(path), self._steer(parts)))
+            socket = socket_path(sqlite_path(self.settings.ledger_url))
+            await stack.enter_async_context(listening(socket, self._steer(parts)))
             self.orders.reload = lambda: self._reload(parts.sites)
             await self._work(parts, lambda: task_status.started(Running(ops, ledger, parts.beats)))
             stuck = tuple(await parts.health.stuck())
@@ -186,7 +185,7 @@ class Daemon:
             for name, spec in zip(_names([s.type for s in settings.sources]), settings.sources, strict=True)
         ]
         lanes = sorted(f"{site.account.name}/{site.region}" for site in sites)
-        owner = OWNER if ledger.exclusive else f"{socket.gethostname()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
+        owner = OWNER if ledger.exclusive else f"{platform.node()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
         hold = Hold(ledger, owner, lanes, clock)
         health = Health(ledger, sites, sources, lambda: self.wrong)
         self._preset()
@@ -329,7 +328,3 @@ def _names(types: Sequence[str]) -> list[str]:
         seen[kind] = seen.get(kind, 0) + 1
         names.append(kind if seen[kind] == 1 else f"{kind}-{seen[kind]}")
     return names
-
-
-def _sqlite_path(url: str) -> Path | None:
-    return Path(url.removeprefix("sqlite://")) if url.startswith("sqlite://") else None

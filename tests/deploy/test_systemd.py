@@ -43,27 +43,27 @@ def settings() -> dict[str, list[str]]:
     return found
 
 
-def test_systemd_has_nothing_to_say_against_the_unit(unit: Path):
+def test_systemd_has_nothing_to_say_against_the_unit(unit: Path) -> None:
     done = analyze("verify", "--man=no", str(unit))
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_systemd_would_speak_of_a_misspelt_key(unit: Path):
+def test_systemd_would_speak_of_a_misspelt_key(unit: Path) -> None:
     unit.write_text(unit.read_text().replace("WatchdogSec=", "WatchdogSek="))
     assert "WatchdogSek" in analyze("verify", "--man=no", str(unit)).stdout
 
 
-def test_the_sandbox_is_tight(unit: Path):
+def test_the_sandbox_is_tight(unit: Path) -> None:
     done = analyze("security", "--offline=true", "--threshold=20", str(unit))
     assert done.returncode == 0, done.stdout
 
 
-def test_an_open_unit_would_fail_the_sandbox_test(unit: Path):
+def test_an_open_unit_would_fail_the_sandbox_test(unit: Path) -> None:
     unit.write_text(f"[Service]\nExecStart={sys.executable}\n")
     assert analyze("security", "--offline=true", "--threshold=20", str(unit)).returncode == 1
 
 
-def test_the_unit_speaks_the_daemons_protocol():
+def test_the_unit_speaks_the_daemons_protocol() -> None:
     wanted = {
         "Type": ["notify"],
         "NotifyAccess": ["main"],
@@ -78,12 +78,12 @@ def test_the_unit_speaks_the_daemons_protocol():
     assert {key: found[key] for key in wanted} == wanted
 
 
-def test_the_watchdog_is_slower_than_the_loops_beat_and_quicker_than_a_person():
+def test_the_watchdog_is_slower_than_the_loops_beat_and_quicker_than_a_person() -> None:
     (watchdog,) = settings()["WatchdogSec"]
     assert 10 <= int(watchdog.removesuffix("s")) <= 180
 
 
-def test_no_secret_is_loaded_unless_the_operator_says_so():
+def test_no_secret_is_loaded_unless_the_operator_says_so() -> None:
     found = settings()
     assert found["LoadCredential"] == []
     assert all(path.startswith("-") for path in found["EnvironmentFile"])

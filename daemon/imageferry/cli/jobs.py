@@ -18,7 +18,7 @@ from imageferry.core.machine import State
 from imageferry.core.times import rfc3339
 from imageferry.errors import ImageferryError, MoveForbidden
 from imageferry.flow.steer import STEERS
-from imageferry.ledgers.sqlite import open_ledger, open_reader
+from imageferry.ledgers.sqlite import open_ledger, open_reader, sqlite_path
 from imageferry.ports import HistoryRow, JobFilter
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
@@ -102,7 +102,7 @@ async def _show(settings: Settings, job_id: str) -> tuple[Job, list[HistoryRow]]
 
 async def _ask_or_do(settings: Settings, do: str, job: str) -> dict[str, Any]:
     """Ask the running daemon; open the ledger ourselves only when none holds it."""
-    answer = await ask(socket_path(settings.ledger_path), {"do": do, "job": job})
+    answer = await ask(socket_path(sqlite_path(settings.ledger_url)), {"do": do, "job": job})
     if answer is not None:
         if "error" in answer:
             raise MoveForbidden(str(answer["error"]))

@@ -28,7 +28,7 @@ from imageferry.core.job import job_id, job_key
 from imageferry.core.policy import PolicySet
 from imageferry.errors import BadFile, Complaint
 from imageferry.flow.intake import Directory
-from imageferry.ledgers.sqlite import open_reader
+from imageferry.ledgers.sqlite import open_reader, sqlite_path
 from imageferry.ports import Reader, Unreadable
 from imageferry.settings import Settings
 from imageferry.sources.cloudevents import Codec, Told
@@ -167,7 +167,7 @@ def _action_json(action: PlannedAction) -> dict[str, Any]:
 
 async def _add_jobs(settings: Settings, images: Sequence[Mapping[str, Any]]) -> None:
     """Say of every action whether a job for it exists already; a ledger that is not there has none."""
-    if not settings.ledger_path.exists():
+    if not sqlite_path(settings.ledger_url).exists():
         return
     async with open_reader(settings.ledger_url) as reader:
         for image in images:

@@ -223,13 +223,18 @@ def _read_plain(reply: Reply) -> Told:
     return Told(Answer("retry", f"HTTP {reply.status}"), {}, reply)
 
 
+def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = data.get(name)
+    return value if isinstance(value, dict) else {}
+
+
 def _temporary(data: Mapping[str, Any], where: str) -> Keys:
     """Temporary keys as Tencent Cloud's metadata server and STS both name them."""
-    parts = [data.get(name) for name in ("TmpSecretId", "TmpSecretKey", "Token")]
+    key_id, secret, token = (str(data.get(name) or "") for name in ("TmpSecretId", "TmpSecretKey", "Token"))
     expires = data.get("ExpiredTime")
-    if not all(isinstance(part, str) and part for part in parts) or not isinstance(expires, int):
+    if not (key_id and secret and token and isinstance(expires, int)):
         raise Unreachable(f"{where} answered without keys")
-    return Keys(*map(str, parts), expires_at=expires * SECOND)
+    return Keys(key_id, secret, token, expires * SECOND)
 
 
 # --- Tencent Cloud -------------------------------------------------------------------------------------------------
@@ -285,7 +290,7 @@ def _ini_words(text: str, profile: str, path: Path) -> dict[str, str]:
         reader.read_string(text)
     except configparser.Error:  # its message quotes the file
         raise NotHere(f"{path} is not an INI file") from None
-    return dict(reader[profile]) if reader.has_section(profile) or profile == "default" in reader else {}
+    return dict(reader[profile]) if profile in reader else {}
 
 
 async def _tencent_instance(asked: Asked) -> Keys:
@@ -327,10 +332,10 @@ async def _tencent_oidc(asked: Asked) -> Keys:
     told = await asked.wire.ask(POOL, _assume(asked.account.identity_endpoint, region, body), _read_plain)
     if told.answer.klass != "ok":
         raise Unreachable(f"STS AssumeRoleWithWebIdentity: {told.answer.message}")
-    response = told.content.get("Response") or {}
+    response = _part(told.content, "Response")
     if "Error" in response:
-        raise NotHere(f"STS AssumeRoleWithWebIdentity: {foreign(str(response['Error'].get('Code')))}")
-    return _temporary({**(response.get("Credentials") or {}), "ExpiredTime": response.get("ExpiredTime")}, "STS")
+        raise NotHere(f"STS AssumeRoleWithWebIdentity: {foreign(str(_part(response, 'Error').get('Code')))}")
+    return _temporary({**_part(response, "Credentials"), "ExpiredTime": response.get("ExpiredTime")}, "STS")
 
 
 def _assume(endpoint: str, region: str, body: bytes) -> Request:

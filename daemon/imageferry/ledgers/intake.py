@@ -16,9 +16,7 @@ from imageferry.ports import Admitted, Ignored, IntakeRow, Recorded, Unreadable
 SIGHTED: Final = "an event says that it is there"
 
 _EVENTS: Final = "INSERT INTO events (source, event_id, cloud, account, region, image_id, received_at, ignored)"
-_NEW_EVENTS: Final = (
-    "ON CONFLICT (source, event_id) DO NOTHING RETURNING ignored IS NULL, cloud, account, region, image_id"
-)
+_NEW_EVENTS: Final = "ON CONFLICT (source, event_id) DO NOTHING RETURNING ignored, cloud, account, region, image_id"
 _DUE: Final = (
     "INSERT INTO images (cloud, account, region, image_id, outcome, reason, look_due_at, first_seen_at, priority)"
 )
@@ -49,7 +47,7 @@ def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
         else:
             unread.append(row)
     new = yield from insert_all(_EVENTS, events, _NEW_EVENTS)
-    accepted = [row[1:] for row in new if row[0]]
+    accepted = [row[1:] for row in new if row[0] is None]  # SQLite 3.40 answers IS NULL wrongly in RETURNING
     yield from _sighted(accepted, now)
     dead = (yield from _bury(unread, now)) if unread else 0
     return Recorded(len(accepted), len(batch) - len(new) - dead, len(new) - len(accepted), dead)

@@ -84,9 +84,8 @@ def _by_state(job: Job, move: Move, now: int) -> Mapping[str, Any]:
 
 def claimed(job: Job, sent_at: int, frozen: Frozen | None) -> Job:
     """The job as it is about to be sent; ``frozen`` is None where the request was written down before."""
-    request = (
-        {} if frozen is None else {"request": dict(frozen.request), "made_name": frozen.made_name or job.made_name}
-    )
+    if frozen is not None:
+        job = replace(job, request=dict(frozen.request), made_name=frozen.made_name or job.made_name)
     return replace(
         job,
         state="submitting",
@@ -94,7 +93,6 @@ def claimed(job: Job, sent_at: int, frozen: Frozen | None) -> Job:
         version=job.version + 1,
         sends=job.sends + 1,
         sent_at=sent_at if job.sent_at is None else job.sent_at,
-        **request,
     )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from imageferry.core.image import Place
 from imageferry.core.job import ACTION_KINDS, ActionKind, Job
@@ -73,15 +73,14 @@ def image(image_id: str) -> Script[list[ImageRow]]:
         "FROM images WHERE image_id = ? ORDER BY cloud, account, region",
         (image_id,),
     )
-    return [
-        ImageRow(
-            Place(*row[:3]),
-            *row[3:8],
-            image=read_image(row[8]),
-            decision=None if row[9] is None else json.loads(row[9]),
-        )
-        for row in rows
-    ]
+    return [_image_row(*row) for row in rows]
+
+
+def _image_row(cloud: str, account: str, region: str, *row: Any) -> ImageRow:  # noqa: ANN401 - a row's columns
+    image_id, outcome, reason, due_at, looked_at, facts, decision = row
+    verdicts = None if decision is None else json.loads(decision)
+    place = Place(cloud, account, region)
+    return ImageRow(place, image_id, outcome, reason, due_at, looked_at, read_image(facts), verdicts)
 
 
 def dead_letters(limit: int | None) -> Script[list[DeadLetter]]:
@@ -169,7 +168,7 @@ def in_flight(account: str, region: str | None, action: ActionKind) -> Script[di
         rows = yield Ask(sql(select, "GROUP BY state"), (account, action))
     else:
         rows = yield Ask(sql(select, "AND region = ? GROUP BY state"), (account, action, region))
-    return dict(rows)  # type: ignore[arg-type] # rows of two columns
+    return dict(list(rows))
 
 
 def taken(job: Job) -> Script[set[str]]:

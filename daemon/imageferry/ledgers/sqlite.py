@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import partial
@@ -36,6 +36,7 @@ CLOSING: Final = 30.0
 stays committed."""
 WORDS: Final = {"SERIAL": "INTEGER PRIMARY KEY AUTOINCREMENT", "BYTES": "BLOB"}
 
+_VERSIONS: Final = "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL);"
 _ADVICE: Final = {
     "SQLITE_NOTADB": "it is no SQLite database: give the ledger another file, or move that one away",
     "SQLITE_CORRUPT": "the file is damaged: restore it from a backup, or move it away to begin anew",
@@ -76,14 +77,14 @@ def known_migrations() -> list[Migration]:
 class SqliteDatabase:
     """Drives scripts on one file: reads in threads of their own, writes through the writer where there is one."""
 
-    def __init__(self, path: Path, writer: Writer | None) -> None:
+    def __init__(self, path: Path, readers: Sequence[sqlite3.Connection], writer: Writer | None) -> None:
         self._path = path
         self._writer = writer
         self._idle: SimpleQueue[sqlite3.Connection] = SimpleQueue()
-        self._threads = ThreadPoolExecutor(READERS, thread_name_prefix="ledger-reader")
+        self._threads = ThreadPoolExecutor(len(readers), thread_name_prefix="ledger-reader")
         self._closed = False
-        for _ in range(READERS):
-            self._idle.put(_connect(path, "ro"))
+        for connection in readers:
+            self._idle.put(connection)
 
     @property
     def failure(self) -> LedgerError | None:
@@ -127,7 +128,7 @@ class SqliteDatabase:
 
     def _close_readers(self) -> None:
         self._threads.shutdown()
-        for _ in range(READERS):
+        while not self._idle.empty():
             self._idle.get().close()
 
 
@@ -175,15 +176,10 @@ async def open_reader(url: str) -> AsyncIterator[Reader]:
     if not path.exists():
         raise LedgerError(f"there is no ledger at {path}; `imageferry run` makes it when it first starts")
     try:
-        connection = _connect(path, "ro")
-        try:
-            version = _version(connection, path)
-        finally:
-            connection.close()
+        readers = _readable(path)
     except sqlite3.Error as error:
         raise LedgerError(explain(path, error)) from error
-    up_to_date(known_migrations(), version, str(path))
-    database = SqliteDatabase(path, None)
+    database = SqliteDatabase(path, readers, None)
     try:
         yield StoredReader(database)
     finally:
@@ -198,13 +194,26 @@ def _open(path: Path, clock: Clock, observe: Callable[[float], None] | None) -> 
     lock = LockFile(path.with_name(path.name + ".lock"))
     try:
         connection = _prepared(path, clock.now())
+        readers = [_connect(path, "ro") for _ in range(READERS)]
     except sqlite3.Error as error:
         lock.release()
         raise LedgerError(explain(path, error)) from error
     except BaseException:
         lock.release()
         raise
-    return SqliteDatabase(path, Writer(connection, clock, observe, partial(explain, path), lock.release))
+    writer = Writer(connection, clock, observe, partial(explain, path), lock.release)
+    return SqliteDatabase(path, readers, writer)
+
+
+def _readable(path: Path) -> list[sqlite3.Connection]:
+    """One connection for reading a ledger that must be there, and of this program's schema."""
+    connection = _connect(path, "ro")
+    try:
+        up_to_date(known_migrations(), _version(connection, path), str(path))
+    except BaseException:
+        connection.close()
+        raise
+    return [connection]
 
 
 def _prepared(path: Path, now: int) -> sqlite3.Connection:
@@ -254,13 +263,9 @@ def _version(connection: sqlite3.Connection, path: Path) -> int:
 def _migrate(connection: sqlite3.Connection, migration: Migration, now: int) -> None:
     """Carry one file out and note it, in one transaction."""
     try:
-        connection.executescript(
-            "BEGIN IMMEDIATE;"
-            "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL);"
-            f"{migration.text};"
-            f"INSERT INTO schema_version (version, applied_at) VALUES ({migration.version:d}, {now:d});"
-            "COMMIT;"
-        )
+        connection.executescript(f"BEGIN IMMEDIATE;\n{_VERSIONS}\n{migration.text}\n")
+        connection.execute("INSERT INTO schema_version (version, applied_at) VALUES (?, ?)", (migration.version, now))
+        connection.execute("COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")

@@ -43,8 +43,6 @@ class Feed:
     async def look_again(self) -> None:
         await self.at_rest()
         self.clock.jump(LOOK_EVERY)
-        while self.clock.sleeping:  # the woken sleeper leaves the list at once
-            await self.clock.settle()
         await self.at_rest()
 
 

@@ -94,4 +94,4 @@ class TencentCloud:
 
 def build(account: Account, gate: Gate, clock: Clock, metrics: Metrics) -> TencentCloud:
     """The adapter of one account, with the keys' sources as the process has them."""
-    return TencentCloud(account, gate, clock, metrics, Around(os.environ, Path.home()))
+    return TencentCloud(account, gate, clock, metrics, Around(os.environ, Path(os.environ.get("HOME", "/"))))

@@ -132,8 +132,7 @@ class Client:
             return False
 
     def _signed(self, asked: Call, keys: Keys) -> Request:
-        origin = "://".join(self._endpoint.replace("{region}", asked.region).split("://")[:2])
-        scheme, _, rest = origin.partition("://")
+        scheme, _, rest = self._endpoint.replace("{region}", asked.region).partition("://")
         host = rest.partition("/")[0]
         stamp = self.vendor_now() // SECOND
         headers = {

@@ -54,8 +54,8 @@ def _record(envelope: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if source.endswith(FAMILY):
         if source != SOURCE or kind.rpartition(":")[2] not in CALLS:
             return {}
-        data = envelope.get("data")
-        if not isinstance(data, Mapping):
+        data = _object(envelope.get("data"))
+        if not data:
             raise ValueError(f"the {kind} event carries no audit record in data")
         return data
     bare = "eventName" in envelope and "eventRegion" in envelope and envelope.get("eventType") in CALLS

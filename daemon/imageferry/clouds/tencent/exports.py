@@ -71,7 +71,8 @@ class Exports:
         if told.answer.klass != "ok":
             return told.answer
         task, paths = told.content.get("TaskId"), told.content.get("CosPaths")
-        keys = tuple(str(path).removeprefix("/") for path in paths or () if path) or tuple(job.request["keys"])
+        named = paths if isinstance(paths, list) else []
+        keys = tuple(str(path).removeprefix("/") for path in named if path) or tuple(job.request["keys"])
         if task is None or not keys:
             return Answer("unanswered", "the answer names no task or no object", request_id=told.answer.request_id)
         return Accepted(str(task), told.answer.request_id, keys)
@@ -84,20 +85,16 @@ class Exports:
         :raises CircuitOpen: the account is closed off.
         """
         probe = await self._probe(job)
-        answer = probe.answer
-        if answer.klass == "wait_image":
-            return Unclear(f"the image is busy; it may be our own task: {answer}", answer)
-        if answer.vendor_code in NEVER_ACCEPTED:
-            return Absent(f"such an image was never exported: {answer}", certain=True)
-        if (answer.klass != "ok" and not _no_image(answer)) or "TaskId" in probe.content:
-            return Unclear(f"a dry run did not tell whether the image is busy: {answer}", answer)
+        busy = _not_free(probe)
+        if busy is not None:
+            return busy
         since = job.created_at if job.sent_at is None else job.sent_at
-        sight = await self._see(job, tuple(job.request["keys"]), since)
+        sight = await self._see(job, tuple(job.request["keys"]), since, widely=True)
+        there = f"{len(sight.present)} of {sight.expected} objects are there"
         if sight.refusal is not None:
             return Unclear(f"the objects cannot be looked at: {sight.refusal}", sight.refusal)
         if not sight.expected:
             return Unclear("the image is free, but its disks were not known, so its objects cannot be looked for")
-        there = f"{len(sight.present)} of {sight.expected} objects are there"
         if len(sight.present) == sight.expected:
             return Found(f"{FOUND}{since}", f"found by its objects: {there}", tuple(sight.present))
         if sight.present:
@@ -112,7 +109,8 @@ class Exports:
 
         async def see(job: Job) -> None:
             async with limiter:
-                sights[job.id] = await self._see(job, job.object_keys, self._since(job))
+                widely = job.id in probes or self._check_due(job)
+                sights[job.id] = await self._see(job, job.object_keys, self._since(job), widely=widely)
 
         async with anyio.create_task_group() as group:
             for one in asked:
@@ -132,11 +130,14 @@ class Exports:
         except CircuitOpen as error:
             return Answer("never_sent", str(error))
 
-    async def _see(self, job: Job, keys: Sequence[str], since: int) -> _Sight:
-        """HEAD every object; one that is older than its task is another's."""
+    async def _see(self, job: Job, keys: Sequence[str], since: int, *, widely: bool) -> _Sight:
+        """HEAD every object; one that is older than its task is another's.
+
+        :param widely: try every way in which the key may be written.
+        """
         present: dict[str, Present] = {}
         for key in keys:
-            for spelling in _spellings(key):
+            for spelling in _spellings(key) if widely else [key]:
                 seen = await self.objects.head(job.destination, job.place.region, spelling)
                 if isinstance(seen, Answer):
                     return _Sight(present, len(keys), seen)
@@ -156,8 +157,11 @@ class Exports:
             return False
         if sight.whole:
             return bool(job.memo.get("seen") == sight.sizes)
-        since = max(int(job.memo.get("checked", 0)), self._since(job))
-        return bool(job.memo.get("gone")) or self.client.vendor_now() - since >= self.check_every * SECOND
+        return bool(job.memo.get("gone")) or self._check_due(job)
+
+    def _check_due(self, job: Job) -> bool:
+        last = max(int(job.memo.get("checked", 0)), self._since(job))
+        return self.client.vendor_now() - last >= self.check_every * SECOND
 
     async def _looks(self, region: str, jobs: Sequence[Job]) -> Mapping[str, Look | Answer]:
         ids = list(dict.fromkeys(job.image_id for job in jobs))
@@ -222,6 +226,18 @@ def _spellings(key: str) -> list[str]:
     return [
         f"{slash}{stem}{dot}{each}" for slash in ("", "/") if not key.startswith("/") or not slash for each in forms
     ]
+
+
+def _not_free(probe: Told) -> Finding | None:
+    """What a dry run says by itself; None where the image is free, or gone, and its objects decide."""
+    answer = probe.answer
+    if answer.klass == "wait_image":
+        return Unclear(f"the image is busy; it may be our own task: {answer}", answer)
+    if answer.vendor_code in NEVER_ACCEPTED:
+        return Absent(f"such an image was never exported: {answer}", certain=True)
+    if (answer.klass != "ok" and not _no_image(answer)) or "TaskId" in probe.content:
+        return Unclear(f"a dry run did not tell whether the image is busy: {answer}", answer)
+    return None
 
 
 def _unseen(asked: Following, refusal: Answer) -> Progress:

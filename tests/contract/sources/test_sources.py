@@ -1,0 +1,153 @@
+"""What flow relies on, asked of every source over its real part."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Protocol
+from uuid import uuid4
+
+import anyio
+import pytest
+
+from imageferry.ports import Delivery, EventSource
+from imageferry.sources.registry import SOURCES
+from imageferry.sources.specs import FileSpec, KafkaSpec
+from imageferry.telemetry.clock import SystemClock
+from imageferry.telemetry.metrics import Metrics
+from support.events import ready_bytes
+from support.inbox import Inbox, becomes, running
+from support.kafka import create_topic, need_kafka, send, shared_broker
+
+
+class Fed(Protocol):
+    """A source with these lines before it."""
+
+    def __call__(self, lines: Sequence[bytes], folder: Path) -> AbstractAsyncContextManager[EventSource]: ...
+
+
+@asynccontextmanager
+async def fed_file(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventSource]:
+    path = folder / "events.ndjson"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    yield SOURCES["file"](FileSpec(path=str(path)), "under-test", [], SystemClock(), Metrics())
+
+
+@asynccontextmanager
+async def fed_standard_input(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventSource]:
+    kept, (reader, writer) = os.dup(0), os.pipe()
+    os.dup2(reader, 0)
+    try:
+        os.write(writer, b"".join(line + b"\n" for line in lines))
+        os.close(writer)
+        yield SOURCES["file"](FileSpec(path="-"), "under-test", [], SystemClock(), Metrics())
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
+        os.close(reader)
+
+
+@asynccontextmanager
+async def fed_kafka(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventSource]:
+    need_kafka()
+    broker = shared_broker()
+    topic = await create_topic(broker, f"events-{uuid4().hex}", 2)
+    await send(broker, topic, lines)
+    spec = {"bootstrap_servers": broker.servers, "topics": [topic], "group_id": f"group-{topic}"}
+    yield SOURCES["kafka"](KafkaSpec.model_validate(spec), "under-test", [], SystemClock(), Metrics())
+
+
+@pytest.fixture(params=[fed_file, fed_standard_input, fed_kafka], ids=lambda fed: fed.__name__)
+def fed(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[EventSource]]:
+    found: Callable[..., AbstractAsyncContextManager[EventSource]] = request.param
+    return found
+
+
+LINES = [ready_bytes(f"img-{i}") for i in range(20)]
+
+
+async def test_it_delivers_every_event_once_and_is_then_drained(fed: Fed, tmp_path: Path) -> None:
+    inbox = Inbox()
+    async with fed(LINES, tmp_path) as source, running(source, inbox):
+        await becomes(source.drained)
+    assert sorted(inbox.ids) == sorted(f"event-of-img-{i}" for i in range(20))
+
+
+async def test_it_names_its_type_with_every_batch(fed: Fed, tmp_path: Path) -> None:
+    inbox = Inbox()
+    async with fed(LINES, tmp_path) as source, running(source, inbox):
+        await becomes(source.drained)
+        assert inbox.types == {source.type}
+
+
+async def test_it_keeps_the_name_it_was_given(fed: Fed, tmp_path: Path) -> None:
+    async with fed([], tmp_path) as source:
+        assert source.name == "under-test"
+
+
+async def test_an_unreadable_delivery_is_delivered_too_with_its_place_and_bytes(fed: Fed, tmp_path: Path) -> None:
+    inbox = Inbox()
+    async with fed([LINES[0], b"{nonsense", LINES[1]], tmp_path) as source, running(source, inbox):
+        await becomes(source.drained)
+    [bad] = inbox.unreadable
+    assert (bad.body, bad.reason.startswith("not JSON"), bool(bad.source)) == (b"{nonsense", True, True)
+    assert sorted(inbox.ids) == ["event-of-img-0", "event-of-img-1"]
+
+
+async def test_no_delivery_is_an_empty_batch(fed: Fed, tmp_path: Path) -> None:
+    inbox = Inbox()
+    async with fed(LINES, tmp_path) as source, running(source, inbox):
+        await becomes(source.drained)
+    assert all(inbox.batches)
+
+
+async def test_it_is_not_drained_while_the_intake_has_not_returned(fed: Fed, tmp_path: Path) -> None:
+    inbox = Inbox()
+    inbox.close()
+    async with fed(LINES, tmp_path) as source, running(source, inbox):
+        await inbox.until(lambda: inbox.waiting == 1)
+        assert not source.drained()
+        inbox.open()
+        await becomes(source.drained)
+
+
+async def test_it_has_one_batch_at_the_intake_at_a_time(fed: Fed, tmp_path: Path) -> None:
+    most = 0
+
+    class Counting(Inbox):
+        async def __call__(self, batch: Sequence[Delivery], /, *, source_type: str) -> None:
+            nonlocal most
+            most = max(most, self.waiting + 1)
+            await super().__call__(batch, source_type=source_type)
+
+    inbox = Counting()
+    async with fed([ready_bytes(f"img-{i}") for i in range(3000)], tmp_path) as source, running(source, inbox):
+        await becomes(source.drained)
+    assert (most, len(inbox.ids)) == (1, 3000)
+
+
+async def test_it_is_well_when_it_has_delivered(fed: Fed, tmp_path: Path) -> None:
+    async with fed(LINES, tmp_path) as source, running(source, Inbox()):
+        await becomes(source.drained)
+        assert source.health() is None
+
+
+async def test_it_stops_soon_when_nothing_is_in_flight(fed: Fed, tmp_path: Path) -> None:
+    async with fed(LINES, tmp_path) as source:
+        with anyio.fail_after(20):
+            async with running(source, Inbox()):
+                await becomes(source.drained)
+
+
+async def test_what_the_intake_raises_ends_the_source(fed: Fed, tmp_path: Path) -> None:
+    class Broken(Inbox):
+        async def __call__(self, *_: object, **__: object) -> None:
+            raise ZeroDivisionError("the ledger is gone")
+
+    async with fed(LINES, tmp_path) as source:
+        with pytest.raises(ExceptionGroup) as caught:
+            async with running(source, Broken()):
+                await becomes(lambda: False)
+    assert caught.group_contains(ZeroDivisionError, match="the ledger is gone")
