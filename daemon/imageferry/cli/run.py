@@ -19,6 +19,7 @@ from imageferry.cli.main import FAILED, SOME_JOBS_FAILED
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.logs import configure
 from imageferry.telemetry.notify import Notifier, watchdog_seconds
+from imageferry.telemetry.secrets import register_secret
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +36,8 @@ def command(config: Path | None, until_idle: bool) -> None:  # noqa: FBT001 - cl
     for warning in settings.warnings():
         click.echo(f"imageferry: {warning}", err=True)
     configure(settings.logging.format, settings.logging.level, sys.stderr)
+    for secret in settings.secrets:
+        register_secret(secret)
     clock = SystemClock()
     orders = Orders()
     daemon = Daemon(

@@ -168,7 +168,7 @@ def in_flight(account: str, region: str | None, action: ActionKind) -> Script[di
         rows = yield Ask(sql(select, "GROUP BY state"), (account, action))
     else:
         rows = yield Ask(sql(select, "AND region = ? GROUP BY state"), (account, action, region))
-    return dict(list(rows))
+    return dict(rows)
 
 
 def taken(job: Job) -> Script[set[str]]:

@@ -85,18 +85,18 @@ class Exports:
         :raises CircuitOpen: the account is closed off.
         """
         probe = await self._probe(job)
-        busy = _not_free(probe)
-        if busy is not None:
-            return busy
         since = job.created_at if job.sent_at is None else job.sent_at
         sight = await self._see(job, tuple(job.request["keys"]), since, widely=True)
         there = f"{len(sight.present)} of {sight.expected} objects are there"
+        if len(sight.present) == sight.expected > 0:
+            return Found(f"{FOUND}{since}", f"found by its objects: {there}", tuple(sight.present))
+        busy = _not_free(probe)
+        if busy is not None:
+            return busy
         if sight.refusal is not None:
             return Unclear(f"the objects cannot be looked at: {sight.refusal}", sight.refusal)
         if not sight.expected:
             return Unclear("the image is free, but its disks were not known, so its objects cannot be looked for")
-        if len(sight.present) == sight.expected:
-            return Found(f"{FOUND}{since}", f"found by its objects: {there}", tuple(sight.present))
         if sight.present:
             return Unclear(f"the image is free, but only {there}")
         return Absent("the image is free, and none of the objects is there")

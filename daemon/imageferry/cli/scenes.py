@@ -1,0 +1,133 @@
+"""The little worlds that ``demo`` and ``rehearse`` put on: images, buckets and mishaps at each rehearsal cloud.
+
+Data only: the stage serves it, the demo plays it and knows from here how it ought to end. Nothing here runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from imageferry.core.machine import State
+from imageferry.rehearsal.misbehaviour import Misbehaviour
+from imageferry.rehearsal.options import RehearsalOptions
+from imageferry.rehearsal.store import NewImage
+
+
+class Part(NamedTuple):
+    """An image of a scene, and how its jobs ought to end."""
+
+    image: NewImage
+    ends: Mapping[str, State]
+    """``export`` or ``copy <region>`` -> the end state."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """The world of one rehearsal cloud."""
+
+    cloud: str
+    options: RehearsalOptions
+    regions: tuple[str, ...]
+    """Those that the account lists."""
+    running: int
+    """How many exports and how many copies may run at once in a region."""
+    parts: Sequence[Part]
+    faults: Sequence[Misbehaviour]
+    policies: str
+    """A policy file."""
+    stranger: str
+    """The id of an image that an event speaks of and the cloud does not have."""
+
+    def part(self, image_id: str) -> Part | None:
+        """The part of an image."""
+        return next((part for part in self.parts if part.image.image_id == image_id), None)
+
+
+_HOME: Final = "ap-guangzhou"
+_NEAR: Final = "ap-shanghai"
+_FAR: Final = "ap-hongkong"
+_WHOLE: Final[Mapping[str, State]] = {"export": "succeeded"}
+_NEVER: Final[Mapping[str, State]] = {"export": "failed"}
+
+_TENCENT_POLICIES: Final = """\
+# Which images, and what is to be done with them. Docs: docs/policies.md
+policies:
+  - name: archive-production
+    description: Every image of production goes to the archive of its region
+    match:
+      cloud: tencent
+      name: "prod-*"
+    actions:
+      - export: {bucket: "archive-{region}-1250000000", format: qcow2, prefix: archive}
+
+  - name: payment-elsewhere
+    description: The payment system could be started in two other regions
+    match:
+      cloud: tencent
+      os: linux
+      tags: {system: payment}
+    actions:
+      - copy: {regions: [ap-shanghai, ap-hongkong]}
+"""
+
+_TENCENT: Final = Scene(
+    cloud="tencent",
+    options=RehearsalOptions(
+        regions=(_HOME, _NEAR, _FAR),
+        buckets={f"archive-{region}-1250000000": region for region in (_HOME, _NEAR)},
+        exports_running=3,
+        copies_running=3,
+        export_seconds=2.0,
+        copy_seconds=3.0,
+        duration_spread=0.3,
+        refused_destinations={_FAR: "UnsupportedOperation.Region"},
+    ),
+    regions=(_HOME, _NEAR, _FAR),
+    running=3,
+    parts=(
+        Part(NewImage(region=_HOME, image_id="img-web00001", name="prod-web-01"), _WHOLE),
+        Part(NewImage(region=_HOME, image_id="img-web00002", name="prod-web-02"), _WHOLE),
+        Part(NewImage(region=_HOME, image_id="img-db000001", name="prod-db-01", data_disks_gib=(100,)), _WHOLE),
+        Part(
+            NewImage(region=_HOME, image_id="img-pay00001", name="prod-pay-01", tags={"system": "payment"}),
+            {"export": "succeeded", f"copy {_NEAR}": "succeeded", f"copy {_FAR}": "failed"},
+        ),
+        Part(NewImage(region=_HOME, image_id="img-new00001", name="prod-build-481", ready_seconds=4.0), _WHOLE),
+        Part(
+            NewImage(
+                region=_HOME,
+                image_id="img-desktop1",
+                name="prod-desktop",
+                platform="Windows",
+                os_name="Windows Server 2022 DataCenter 64bit",
+            ),
+            _NEVER,
+        ),
+        Part(NewImage(region=_HOME, image_id="img-vault001", name="prod-vault", encrypted=True), _NEVER),
+        Part(NewImage(region=_HOME, image_id="img-market01", name="prod-appliance", market_derived=True), _NEVER),
+        Part(NewImage(region=_HOME, image_id="img-temp0001", name="tmp-debug-7"), {}),
+        Part(NewImage(region=_NEAR, image_id="img-web00003", name="prod-web-03", os_name="TencentOS Server 4"), _WHOLE),
+        Part(NewImage(region=_NEAR, image_id="img-report01", name="prod-report-01", size_gib=50), _WHOLE),
+        Part(
+            NewImage(
+                region=_NEAR,
+                image_id="img-redhat01",
+                name="prod-erp",
+                platform="RedHat",
+                os_name="Red Hat Enterprise Linux 9.2 64bit",
+            ),
+            _NEVER,
+        ),
+    ),
+    faults=(
+        Misbehaviour(fault="drop", action="ExportImages", image_id="img-db000001", work="done", count=1),
+        Misbehaviour(fault="throttle", action="ExportImages", image_id="img-web00002", count=1),
+    ),
+    policies=_TENCENT_POLICIES,
+    stranger="img-gone0001",
+)
+
+SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT}
+"""Cloud -> its scene; there is one for every rehearsal cloud."""
