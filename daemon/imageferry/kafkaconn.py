@@ -190,6 +190,10 @@ _SIGNS: Final = (
     (r"[Nn]ame or service not known|name resolution|No address", "the broker's host name cannot be resolved"),
     (r"Connect call failed|refused|unreachable|Multiple exceptions", "the broker is down or unreachable"),
     (
+        r"member_id was not recognized",
+        "this member was put out of its group; when that repeats, another daemon has the same instance_id",
+    ),
+    (
         r"Connection at \S+ closed",
         "the broker closed the connection; a wrong security_protocol, a missing login or client certificate looks so",
     ),

@@ -32,7 +32,9 @@ def test_servers_are_taken_as_a_list() -> None:
     assert KafkaConnection.model_validate({"bootstrap_servers": ["a:1", "[::1]:2"]}).servers == "a:1,[::1]:2"
 
 
-@pytest.mark.parametrize("server", ["localhost", "localhost:", ":9092", "localhost:0", "localhost:65536", "h:p", "a:1,"])
+@pytest.mark.parametrize(
+    "server", ["localhost", "localhost:", ":9092", "localhost:0", "localhost:65536", "h:p", "a:1,"]
+)
 def test_a_server_without_host_and_port_is_refused_with_an_example(server: str) -> None:
     assert "write host:port" in complaints(bootstrap_servers=server)[0]
 

@@ -36,34 +36,34 @@ def claimed(place: Place, image_id: str, facts: Mapping[str, Any]) -> tuple[Imag
     return Image(place=place, id=image_id, **known), doubtful
 
 
+def _want(fits: bool, what: str) -> None:  # noqa: FBT001 - the outcome of a test, read at the call
+    if not fits:
+        raise ValueError(what)
+
+
 def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError("text")
-    return value
+    _want(isinstance(value, str), "text")
+    return str(value)
 
 
 def _flag(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ValueError("true or false")
+    _want(isinstance(value, bool), "true or false")
+    return bool(value)
+
+
+def _size(value: object) -> object:
+    _want(isinstance(value, int) and not isinstance(value, bool) and value >= 0, "a whole number of GiB")
     return value
 
 
-def _size(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-        raise ValueError("a whole number of GiB")
+def _tags(value: object) -> object:
+    _want(isinstance(value, dict) and all(isinstance(v, str) for v in value.values()), "an object of texts")
     return value
-
-
-def _tags(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or not all(isinstance(v, str) for v in value.values()):
-        raise ValueError("an object of texts")
-    return dict(value)
 
 
 def _moment(value: object) -> int:
-    if not isinstance(value, str):
-        raise ValueError("an RFC 3339 time")
-    return parse_rfc3339(value)
+    _want(isinstance(value, str), "an RFC 3339 time")
+    return parse_rfc3339(str(value))
 
 
 def _one_of(allowed: Sequence[str]) -> Reader:

@@ -45,7 +45,7 @@ _LONGEST_WAIT: Final = 5.0
 _LIVED_WELL: Final = 30.0
 _CONNECT_WITHIN: Final = 30.0
 _STARTED_WITHIN: Final = 5.0
-_ASK_WITHIN: Final = 10.0
+_ASK_WITHIN: Final = 5.0
 _CLOSE_WITHIN: Final = 5.0
 _SLICE: Final = 0.01
 """Seconds of parsing after which the event loop gets a turn."""
@@ -56,6 +56,9 @@ _SESSION_MS: Final = 10_000
 _HEARTBEAT_MS: Final = 2_000
 _REQUEST_MS: Final = 15_000
 """Longer than a rebalance may take, or a join would be given up while the group still waits for its members."""
+
+
+_log: Final = structlog.get_logger(__name__)
 
 
 def instance_id(spec: KafkaSpec, host: str) -> str:
@@ -92,7 +95,7 @@ class KafkaSource:
         self._member = instance_id(spec, host)
         self._offsets = Offsets()
         self._ear = Ear(name, spec.servers, clock.monotonic)
-        self._log = structlog.get_logger(__name__).bind(source=name)
+        self._log = _log.bind(source=name)
         self._trouble: str | None = f"Kafka at {spec.servers}: not connected yet"
         self._tried = anyio.Event()
         self._idle_since: float | None = None
@@ -326,12 +329,14 @@ class KafkaSource:
     async def leave(self, consumer: AIOKafkaConsumer) -> None:
         """A rebalance begins: let the batch in flight end and commit it, so that nobody reads it again."""
         self._offsets.leave()
-        with anyio.move_on_after(_CLOSE_WITHIN):
-            while not self._offsets.resting:
-                self._moved = anyio.Event()
-                await self._moved.wait()
-            await self._commit(consumer)
-        self._offsets.revoke()
+        try:
+            with anyio.move_on_after(_CLOSE_WITHIN):
+                while not self._offsets.resting:
+                    self._moved = anyio.Event()
+                    await self._moved.wait()
+                await self._commit(consumer)
+        finally:
+            self._offsets.revoke()
 
     def join(self, partitions: Iterable[Partition]) -> None:
         """A rebalance ended."""
@@ -357,8 +362,18 @@ class _Rebalances(ConsumerRebalanceListener):  # type: ignore[misc] # the Kafka 
 
 
 async def _close(consumer: AIOKafkaConsumer) -> None:
+    """Stop the consumer, and where it cannot stop itself in time or at all, at least leave nothing running."""
     with anyio.move_on_after(_CLOSE_WITHIN, shield=True):
-        await consumer.stop()
+        try:
+            await consumer.stop()
+        except KafkaError as error:
+            _log.info("the kafka consumer did not stop cleanly", reason=str(error))
+        else:
+            return
+    with anyio.move_on_after(_CLOSE_WITHIN, shield=True):
+        for part in (consumer._fetcher, consumer._client):  # noqa: SLF001 - a failed stop() leaves them open
+            if part is not None:
+                await part.close()
 
 
 def _leaves(group: BaseExceptionGroup[Exception]) -> list[Exception]:

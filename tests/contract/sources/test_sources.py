@@ -37,11 +37,11 @@ async def fed_file(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventS
 
 @asynccontextmanager
 async def fed_standard_input(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventSource]:
-    kept, (reader, writer) = os.dup(0), os.pipe()
+    path = folder / "redirected"
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+    kept, reader = os.dup(0), os.open(path, os.O_RDONLY)
     os.dup2(reader, 0)
     try:
-        os.write(writer, b"".join(line + b"\n" for line in lines))
-        os.close(writer)
         yield SOURCES["file"](FileSpec(path="-"), "under-test", [], SystemClock(), Metrics())
     finally:
         os.dup2(kept, 0)

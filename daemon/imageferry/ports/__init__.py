@@ -1,0 +1,90 @@
+"""The ports: what flow needs from the outside, as small Protocols and the records that pass through them.
+
+Adapters (sources, clouds, ledgers, publishers) implement them; flow is their only user. All times are integer
+microseconds UTC unless a name says ``seconds``.
+"""
+
+from __future__ import annotations
+
+from imageferry.ports.clock import Clock
+from imageferry.ports.clouds import (
+    Absent,
+    Accepted,
+    Cloud,
+    Finding,
+    Following,
+    Found,
+    Frozen,
+    Gate,
+    Gone,
+    Look,
+    Lost,
+    Permit,
+    Progress,
+    Unclear,
+)
+from imageferry.ports.ledger import Ledger, Reader
+from imageferry.ports.publishers import Publisher
+from imageferry.ports.records import (
+    Admitted,
+    Claim,
+    Counted,
+    DeadLetter,
+    DueLook,
+    HistoryRow,
+    Ignored,
+    ImageRow,
+    IntakeRow,
+    JobFilter,
+    LookDone,
+    LookLater,
+    Move,
+    NewlyDone,
+    OutboxRow,
+    Recorded,
+    Unprotected,
+)
+from imageferry.ports.sources import Delivery, EventSource, Intake, Sighting, Unreadable
+
+__all__ = [
+    "Absent",
+    "Accepted",
+    "Admitted",
+    "Claim",
+    "Clock",
+    "Cloud",
+    "Counted",
+    "DeadLetter",
+    "Delivery",
+    "DueLook",
+    "EventSource",
+    "Finding",
+    "Following",
+    "Found",
+    "Frozen",
+    "Gate",
+    "Gone",
+    "HistoryRow",
+    "Ignored",
+    "ImageRow",
+    "Intake",
+    "IntakeRow",
+    "JobFilter",
+    "Ledger",
+    "Look",
+    "LookDone",
+    "LookLater",
+    "Lost",
+    "Move",
+    "NewlyDone",
+    "OutboxRow",
+    "Permit",
+    "Progress",
+    "Publisher",
+    "Reader",
+    "Recorded",
+    "Sighting",
+    "Unclear",
+    "Unprotected",
+    "Unreadable",
+]
