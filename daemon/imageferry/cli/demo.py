@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import random
-import shlex
 import shutil
 import signal
 import sys
@@ -23,6 +22,7 @@ import click
 from anyio.abc import TaskStatus
 
 from imageferry.app import Daemon, Orders, Running
+from imageferry.cli.closing import closing
 from imageferry.cli.epilogue import Outcome, announced, misses, told
 from imageferry.cli.main import FAILED
 from imageferry.cli.scenes import SCENES
@@ -32,10 +32,11 @@ from imageferry.clouds.facts import FACTS
 from imageferry.core.machine import OPEN_STATES
 from imageferry.ledgers.sqlite import open_reader
 from imageferry.policies import PolicyBook
-from imageferry.ports import Reader
+from imageferry.ports import DeadLetter, Reader
 from imageferry.settings import load
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.logs import configure
+from imageferry.telemetry.metrics import EVENT_OUTCOMES
 
 LONGEST: Final = 55.0
 """Seconds after which the demo gives up waiting."""
@@ -66,6 +67,9 @@ class Play:
     gone: anyio.Event = field(default_factory=anyio.Event)
     """The daemon has ended."""
     started: int = 0
+    gave_up: bool = False
+    """It took too long."""
+    interrupted: bool = False
 
     async def run(self) -> int:
         """Play it; the exit code."""
@@ -82,20 +86,6 @@ class Play:
 
     async def _play(self, stages: Sequence[Stage]) -> int:
         code = FAILED
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._signals, group.cancel_scope)
-            running: Running = await group.start(self._daemon)
-            self.started = self.clock.now()
-            last = await self._watch(stages)
-            if not self.keep or self.gone.is_set():
-                await self.gone.wait()
-            code = self._tell(stages, last, running)
-            if self.keep and not self.gone.is_set():
-                await self.gone.wait()
-            group.cancel_scope.cancel()
-        return code
-
-    async def _daemon(self, *, task_status: TaskStatus[Running]) -> None:
         settings = load(self.house.config, os.environ)
         daemon = Daemon(
             settings=settings,
@@ -105,6 +95,21 @@ class Play:
             chance=random.Random(),  # noqa: S311 - spreads waits; nothing secret comes from it
             until_idle=not self.keep,
         )
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._signals, group.cancel_scope)
+            running: Running = await group.start(self._live, daemon)
+            last, unread = await self._watch(stages)
+            self.interrupted = self.interrupted or (self.orders.stop.is_set() and not self.gave_up)
+            if not self.keep or self.orders.stop.is_set():
+                await self.gone.wait()
+            published = announced(self.house.completions)
+            code = self._tell(Outcome(stages, last, published, unread, _events(daemon)), running)
+            await self.gone.wait()
+            group.cancel_scope.cancel()
+        return code
+
+    async def _live(self, daemon: Daemon, *, task_status: TaskStatus[Running]) -> None:
+        self.started = self.clock.now()
         await daemon.run(task_status=task_status)
         self.gone.set()
 
@@ -116,7 +121,7 @@ class Play:
                     everything.cancel()
                 self.orders.stop.set()
 
-    async def _watch(self, stages: Sequence[Stage]) -> Scenery:
+    async def _watch(self, stages: Sequence[Stage]) -> tuple[Scenery, list[DeadLetter]]:
         """Show what happens until nothing more will, or for as long as a demo may take."""
         names = {part.image.image_id: part.image.name for stage in stages for part in stage.scene.parts}
         names.update({stage.scene.stranger: stage.scene.stranger for stage in stages})
@@ -127,8 +132,9 @@ class Play:
                     while not await self._over(reader, await self._moment(watch, shown), len(names)):
                         await self.clock.sleep(EVERY)
                 if patience.cancelled_caught:
+                    self.gave_up = True
                     self.orders.stop.set()
-                return await self._moment(watch, shown)
+                return await self._moment(watch, shown), await reader.dead_letters()
 
     async def _moment(self, watch: Watch, shown: View) -> Scenery:
         scenery = await watch.look(self.clock.now())
@@ -153,58 +159,36 @@ class Play:
         click.echo(f"Config, policies, events, ledger and log: {self.house.folder}")
         click.echo()
 
-    def _tell(self, stages: Sequence[Stage], last: Scenery, running: Running) -> int:
-        outcome = Outcome(stages, last, announced(self.house.completions))
-        wrong = misses(outcome)
+    def _tell(self, outcome: Outcome, running: Running) -> int:
+        """Print the end of the story; the exit code."""
         width = min(shutil.get_terminal_size((_WIDEST, 0)).columns, _WIDEST)
+        wrong = misses(outcome)
         click.echo()
         for line in told(outcome, width):
             click.echo(line)
         click.echo()
-        if wrong:
-            click.echo(f"After {last.seconds:.1f} s this is not as it should be; see {self.house.log}:", err=True)
+        if self.interrupted:
+            click.echo(f"Stopped by hand after {outcome.last.seconds:.1f} s, before its end.", err=True)
+        elif wrong:
+            click.echo(
+                f"After {outcome.last.seconds:.1f} s this is not as it should be; see {self.house.log}:", err=True
+            )
             for each in wrong:
                 click.echo(f"  {each}", err=True)
         else:
-            click.echo(f"All as it should be, after {last.seconds:.1f} s: what was refused was refused by design.")
+            click.echo(
+                f"All as it should be, after {outcome.last.seconds:.1f} s: refused was only what is meant to be."
+            )
         click.echo()
-        for line in self._next(outcome, running):
+        for line in closing(outcome, self.house, running.ops if self.keep and not self.gone.is_set() else None):
             click.echo(line)
-        return FAILED if wrong else 0
-
-    def _next(self, outcome: Outcome, running: Running) -> list[str]:
-        """What to try next; every line after a ``$`` works as it stands."""
-        name, config = program(), shlex.quote(str(self.house.config))
-        doubted = next((job for job in outcome.last.jobs if job.sends and job.state == "succeeded"), None)
-        commands = [
-            f"{name} plan --config {config} {shlex.quote(str(self.house.events))}",
-            f"{name} jobs list --config {config} --state failed",
-        ]
-        if doubted is not None:
-            commands.append(f"{name} jobs show --config {config} {doubted.id}")
-        if self.keep and not self.gone.is_set():
-            host, port = running.ops
-            return [
-                "Everything goes on until Ctrl-C. In another terminal:",
-                *(f"  $ {each}" for each in commands),
-                f"  $ curl -s http://{host}:{port}/metrics | grep imageferry_jobs",
-                f"  $ curl -s http://{host}:{port}/readyz",
-                *(f"  $ curl -s '{stage.url}/_rehearsal/state?parts=tasks,requests'" for stage in outcome.stages),
-                f"Afterwards: rm -r {shlex.quote(str(self.house.folder))}",
-            ]
-        return [
-            "To look at it more closely:",
-            *(f"  $ {each}" for each in commands),
-            f"  $ {name} demo --keep        # the same, left running with metrics",
-            f"The daemon's own log is {self.house.log}",
-            f"To delete everything: rm -r {shlex.quote(str(self.house.folder))}",
-        ]
+        return FAILED if wrong or self.interrupted else 0
 
 
-def program() -> str:
-    """How this program was called, so that what is printed can be typed."""
-    called = Path(sys.argv[0])
-    if called.name == "__main__.py":
-        return f"{shlex.quote(sys.executable)} -m imageferry"
-    found = shutil.which(called.name)
-    return called.name if found and called.exists() and Path(found).samefile(called) else shlex.quote(str(called))
+def _events(daemon: Daemon) -> dict[str, int]:
+    """How many deliveries became what."""
+    read = daemon.metrics.registry.get_sample_value
+    return {
+        outcome: int(read("imageferry_events_total", {"source": "file", "outcome": outcome}) or 0)
+        for outcome in EVENT_OUTCOMES
+    }

@@ -12,16 +12,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from imageferry.cli.show import Scenery, what_of
 from imageferry.cli.stage import Stage
 from imageferry.clouds.facts import FACTS
 from imageferry.core.completion import completion_id
 from imageferry.core.job import Job
-
-_ACCEPTING: Final = {"ExportImages": "export", "SyncImages": "copy"}
-"""Which requests start tasks."""
+from imageferry.ports import DeadLetter
 
 
 @dataclass(frozen=True)
@@ -32,6 +30,9 @@ class Outcome:
     last: Scenery
     announced: Sequence[str]
     """The ids of the completions that were published."""
+    unread: Sequence[DeadLetter]
+    events: Mapping[str, int]
+    """How many deliveries became what, as the daemon counted them."""
 
     @cached_property
     def journals(self) -> list[Mapping[str, Any]]:
@@ -47,7 +48,8 @@ class Outcome:
     @property
     def lost(self) -> int:
         """How many requests were carried out, and their answers lost on the way."""
-        return sum(row["count"] for journal in self.journals for row in journal["outcomes"] if "work done" in row["outcome"])
+        rows = [row for journal in self.journals for row in journal["outcomes"]]
+        return sum(row["count"] for row in rows if row["outcome"].endswith("work done"))
 
     @property
     def throttled(self) -> int:
@@ -98,6 +100,9 @@ def _wrong_counts(outcome: Outcome) -> Iterator[str]:
     unheard = {completion_id(job) for job in outcome.last.jobs} - set(outcome.announced)
     if unheard:
         yield f"{len(unheard)} ends were not announced: {', '.join(sorted(unheard))}"
+    for what in ("duplicate", "dead"):
+        if outcome.events[what] != len(outcome.stages):
+            yield f"{outcome.events[what]} events were {what}; it should be {len(outcome.stages)}"
 
 
 # --- telling it ----------------------------------------------------------------------------------------------------
@@ -108,7 +113,7 @@ def told(outcome: Outcome, width: int) -> Iterator[str]:
     for title, rows in (
         ("Done", _done(outcome)),
         ("Refused by design, and why", _refused(outcome)),
-        ("No job for these", _untouched(outcome)),
+        ("Nothing to do for these, and why", _untouched(outcome)),
     ):
         items = list(rows)
         if items:
@@ -154,6 +159,8 @@ def _untouched(outcome: Outcome) -> Iterator[str]:
         verdicts = (row.decision or {}).get("verdicts", [])
         why = "; ".join(f"{v['policy']}: {v['reason']}" for v in verdicts) or row.reason
         yield f"{name}: {why}"
+    for letter in outcome.unread:
+        yield f"{letter.source.partition('#')[0]}: kept as a dead letter: {letter.reason}"
 
 
 def _not_protected(outcome: Outcome) -> str:
@@ -169,7 +176,7 @@ def _once(outcome: Outcome) -> str:
         f"Exactly once: by its own journal the rehearsal of {clouds} started {tasks} tasks for "
         f"{len(outcome.jobs('succeeded'))} wanted destinations, never more than {most} for one, though "
         f"{_times(outcome.lost, 'answer was', 'answers were')} lost after the work was done, "
-        f"{_times(outcome.throttled, 'request was', 'requests were')} called too fast, and one event came twice."
+        f"{_times(outcome.throttled, 'request was', 'requests were')} called too fast, and {_times(outcome.events['duplicate'], 'event', 'events')} came twice."
     )
 
 

@@ -39,10 +39,17 @@ class Scene:
     """A policy file."""
     stranger: str
     """The id of an image that an event speaks of and the cloud does not have."""
+    newcomer: NewImage
+    """An image that a person may add later."""
+    mend: Mapping[str, object]
+    """Options that, once changed, let a job be done that was refused."""
+    mended: tuple[str, str]
+    """That job: its image's id, and its action as in ``ends``."""
 
-    def part(self, image_id: str) -> Part | None:
-        """The part of an image."""
-        return next((part for part in self.parts if part.image.image_id == image_id), None)
+    @property
+    def doubted(self) -> str:
+        """The image whose task is started while the answer is lost."""
+        return next(fault.image_id or "" for fault in self.faults if fault.work == "done")
 
 
 _HOME: Final = "ap-guangzhou"
@@ -79,8 +86,8 @@ _TENCENT: Final = Scene(
         buckets={f"archive-{region}-1250000000": region for region in (_HOME, _NEAR)},
         exports_running=3,
         copies_running=3,
-        export_seconds=2.0,
-        copy_seconds=3.0,
+        export_seconds=4.0,
+        copy_seconds=5.0,
         duration_spread=0.3,
         refused_destinations={_FAR: "UnsupportedOperation.Region"},
     ),
@@ -94,7 +101,7 @@ _TENCENT: Final = Scene(
             NewImage(region=_HOME, image_id="img-pay00001", name="prod-pay-01", tags={"system": "payment"}),
             {"export": "succeeded", f"copy {_NEAR}": "succeeded", f"copy {_FAR}": "failed"},
         ),
-        Part(NewImage(region=_HOME, image_id="img-new00001", name="prod-build-481", ready_seconds=4.0), _WHOLE),
+        Part(NewImage(region=_HOME, image_id="img-new00001", name="prod-build-481", ready_seconds=7.0), _WHOLE),
         Part(
             NewImage(
                 region=_HOME,
@@ -127,6 +134,9 @@ _TENCENT: Final = Scene(
     ),
     policies=_TENCENT_POLICIES,
     stranger="img-gone0001",
+    newcomer=NewImage(region=_HOME, image_id="img-mine0001", name="prod-mine"),
+    mend={"refused_destinations": {}},
+    mended=("img-pay00001", f"copy {_FAR}"),
 )
 
 SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT}

@@ -85,7 +85,13 @@ class Watch:
             said = _look_text(row)
             if said is not None and self._said.get(image_id) != said:
                 self._said[image_id] = said
-                yield Happening(row.looked_at or now, _name(row, self._images[image_id]), "look", row.outcome, said)
+                yield Happening(
+                    now if row.looked_at is None else row.looked_at,
+                    _name(row, self._images[image_id]),
+                    "look",
+                    row.outcome,
+                    said,
+                )
 
     async def _new_moves(self, job: Job) -> list[HistoryRow]:
         if self._versions.get(job.id) == job.version:
@@ -111,7 +117,9 @@ def _moved(job: Job, row: HistoryRow) -> Happening:
 
 
 def _look_text(row: ImageRow) -> str | None:
-    """What a look said; None where its jobs say more, and while nothing was said yet."""
+    """What a look said; None where its jobs say more, and before the first look."""
+    if row.looked_at is None:
+        return None
     if row.outcome == "decided":
         verdicts = (row.decision or {}).get("verdicts", [])
         matched = [v for v in verdicts if v["verdict"] == "match"]

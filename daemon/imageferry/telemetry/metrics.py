@@ -59,7 +59,7 @@ _HELP: Final = {
     "lane_running_limit": "How many tasks the lane may have running; +Inf until a limit is configured or learned.",
     "lane_wait_seconds": "How long requests waited for the pace of their lane.",
     "event_to_submit_seconds": "From receiving an event to the first submit of a job.",
-    "ready_to_protected_seconds": "From an image's creation to the success of an action on it.",
+    "ready_to_protected_seconds": "From hearing of an image to the success of an action on it.",
     "unprotected_images": "Images that a policy wants and that are not protected yet.",
     "oldest_unprotected_seconds": "Age of the oldest job that a policy waits for: the recovery point at risk.",
     "outbox_pending": "Completions that are not yet published everywhere.",

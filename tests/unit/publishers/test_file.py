@@ -24,6 +24,14 @@ def publisher(path: Path) -> FilePublisher:
     return FilePublisher(FileSpec(path=str(path)), "file", FakeClock())
 
 
+def put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
+def content(path: Path) -> bytes:
+    return path.read_bytes()
+
+
 def ids(path: Path) -> list[str]:
     return [json.loads(line)["id"] for line in path.read_text().splitlines()]
 
@@ -36,7 +44,7 @@ async def test_each_completion_is_one_line_in_its_order(path: Path) -> None:
 
 
 async def test_what_was_there_is_kept(path: Path) -> None:
-    path.write_text(row(1).body + "\n")
+    put(path, row(1).body.encode() + b"\n")
     async with publisher(path).open() as file:
         await file.publish([row(2)])
     assert ids(path) == ["job1-1", "job2-1"]
@@ -45,9 +53,9 @@ async def test_what_was_there_is_kept(path: Path) -> None:
 @pytest.mark.parametrize("whole", [b"", b'{"id": "job1-1"}\n', b'{"id": "job1-1"}\n' * 5000])
 @pytest.mark.parametrize("half", [b"", b'{"id": "ha', b"x" * 200_000])
 async def test_an_unfinished_last_line_is_cut_at_start_up(path: Path, whole: bytes, half: bytes) -> None:
-    path.write_bytes(whole + half)
+    put(path, whole + half)
     async with publisher(path).open():
-        assert path.read_bytes() == whole
+        assert content(path) == whole
 
 
 async def test_it_is_on_the_disk_before_publish_returns(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,13 +69,13 @@ async def test_it_is_on_the_disk_before_publish_returns(path: Path, monkeypatch:
     monkeypatch.setattr(os, "fsync", noting)
     async with publisher(path).open() as file:
         await file.publish([row(1)])
-        assert flushed == [-1, path.stat().st_size]
+        assert flushed == [-1, len(content(path))]
 
 
 async def test_a_file_that_was_renamed_is_made_anew(path: Path) -> None:
     async with publisher(path).open() as file:
         await file.publish([row(1)])
-        path.rename(path.with_suffix(".1"))
+        os.rename(path, path.with_suffix(".1"))
         await file.publish([row(2)])
     assert (ids(path.with_suffix(".1")), ids(path)) == (["job1-1"], ["job2-1"])
 
@@ -76,7 +84,7 @@ async def test_a_batch_that_does_not_fit_leaves_nothing_and_fits_later(path: Pat
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     async with publisher(path).open() as file:
         await file.publish([row(1)])
-        resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 100, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(content(path)) + 100, hard))
         try:
             with pytest.raises(PublishFailed, match="cannot be written"):
                 await file.publish([row(2), row(3)])

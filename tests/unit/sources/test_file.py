@@ -51,6 +51,10 @@ def written(path: Path, *lines: bytes) -> Path:
     return path
 
 
+def put(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "events.ndjson"
@@ -137,7 +141,7 @@ async def test_appended_lines_are_followed(path: Path) -> None:
 
 
 async def test_a_last_line_without_its_end_counts_when_nothing_more_comes(path: Path) -> None:
-    path.write_bytes(ready_bytes("img-1") + b"\n" + b'{"half')
+    put(path, ready_bytes("img-1") + b"\n" + b'{"half')
     feed = Feed(path)
     async with feed.running():
         await feed.at_rest()
@@ -148,7 +152,7 @@ async def test_a_last_line_without_its_end_counts_when_nothing_more_comes(path: 
 
 async def test_a_last_line_that_is_still_being_written_is_waited_for(path: Path) -> None:
     whole = ready_bytes("img-1")
-    path.write_bytes(whole[:20])
+    put(path, whole[:20])
     feed = Feed(path)
     async with feed.running():
         await feed.at_rest()
@@ -162,7 +166,7 @@ async def test_a_slow_writers_half_line_after_the_end_is_left_alone_until_it_is_
     feed, whole = Feed(written(path)), ready_bytes("img-1")
     async with feed.running():
         await feed.at_rest()
-        path.write_bytes(whole[:20])
+        put(path, whole[:20])
         for _ in range(3):
             await feed.look_again()
         assert feed.inbox.deliveries == []
@@ -174,7 +178,7 @@ async def test_a_slow_writers_half_line_after_the_end_is_left_alone_until_it_is_
 
 
 async def test_the_end_of_a_line_that_was_counted_already_is_no_line(path: Path) -> None:
-    path.write_bytes(ready_bytes("img-1"))
+    put(path, ready_bytes("img-1"))
     feed = Feed(path)
     async with feed.running():
         await feed.look_again()
@@ -206,7 +210,7 @@ async def test_a_removed_file_is_waited_for(path: Path) -> None:
     feed = Feed(written(path, ready_bytes("img-1")))
     async with feed.running():
         await feed.at_rest()
-        path.unlink()
+        os.unlink(path)
         await feed.look_again()
         assert feed.source.health() is None
         written(path.with_suffix(".new"), ready_bytes("img-2")).rename(path)
