@@ -52,6 +52,7 @@ lint: venv
 # --- Python ----------------------------------------------------------------------------------------------------------
 
 venv: .venv/.stamp
+	@:
 
 .venv/.stamp: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

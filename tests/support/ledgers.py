@@ -151,13 +151,31 @@ PATHS: Final[dict[State, tuple[State, ...]]] = {
 async def step(ledger: Ledger, job: Job, to: State, now: int = NOW) -> Job:
     """One move, whatever it needs."""
     if to == "submitting":
-        claimed = await ledger.claim(ask(job.action, job.place), now, freeze)
-        assert claimed is not None
-        assert claimed.id == job.id
-        return claimed
+        return await _claimed(ledger, job, now)
     move = accepted(job) if to == "running" else Move(job=job, to=to, reason=f"to {to}")
     [moved] = await ledger.move([move], now)
     return moved
+
+
+class _AnotherJob(Exception):
+    """The lane's next job is not the one that is wanted."""
+
+
+async def _claimed(ledger: Ledger, job: Job, now: int) -> Job:
+    """Claim this very job; where others are before it in its lane, it is brought forward."""
+
+    def only_this(next_job: Job, seen: Image) -> Frozen:
+        if next_job.id != job.id:
+            raise _AnotherJob
+        return freeze(next_job, seen)
+
+    try:
+        claimed = await ledger.claim(ask(job.action, job.place), now, only_this)
+    except _AnotherJob:
+        await ledger.move([Move(job=job, to="planned", reason="brought forward", due_at=0)], now)
+        claimed = await ledger.claim(ask(job.action, job.place), now, only_this)
+    assert claimed is not None
+    return claimed
 
 
 async def job_in(ledger: Ledger, state: State, image_id: str = "img-1", now: int = NOW, **fields: Any) -> Job:

@@ -27,6 +27,7 @@ class Peer:
         length = next((line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), b":0")
         request = head + await self.reader.readexactly(int(length.partition(b":")[2]))
         self.server.requests.append(request)
+        self.server.heard.set()
         return request
 
     async def answer(self, data: bytes = OK) -> None:
@@ -45,6 +46,13 @@ class Server:
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
     closed: asyncio.Event = field(default_factory=asyncio.Event)
+    heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def until_heard(self, count: int = 1) -> None:
+        """Wait until so many requests have come in."""
+        while len(self.requests) < count:
+            self.heard.clear()
+            await self.heard.wait()
 
 
 Handler = Callable[[Peer], Awaitable[None]]
@@ -78,7 +86,7 @@ async def listening(handler: Handler) -> AsyncIterator[Server]:
             seen.closed.set()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
-    seen.url = "http://127.0.0.1:{}".format(server.sockets[0].getsockname()[1])
+    seen.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield seen
     finally:

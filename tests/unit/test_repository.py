@@ -59,7 +59,8 @@ DOCS = ("README.md", "CONTRIBUTING.md", "systemd/README.md", "helm/imageferry/te
 def committed() -> list[Path]:
     """Every file that is committed or would be; without git, every file that no tool made."""
     if (ROOT / ".git").exists():
-        listed = ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+        git = ["git", "-c", "safe.directory=*", "-C", str(ROOT)]
+        listed = [*git, "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
         names = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split("\0")
         return [ROOT / name for name in names if name and (ROOT / name).is_file()]
     return [

@@ -9,7 +9,7 @@ import anyio
 import click
 
 from imageferry.cli.files import config_option, load_settings
-from imageferry.cli.tables import format_option, print_json, print_table
+from imageferry.cli.tables import cell, format_option, print_json, print_table
 from imageferry.control import ask, socket_path
 from imageferry.core.completion import job_json
 from imageferry.core.image import CLOUD_NAMES
@@ -23,7 +23,19 @@ from imageferry.ports import HistoryRow, JobFilter
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
 
-COLUMNS = ("id", "state", "action", "image_id", "destination", "account", "region", "attempts", "class", "reason")
+COLUMNS = (
+    "id",
+    "state",
+    "action",
+    "image_id",
+    "image_name",
+    "destination",
+    "account",
+    "region",
+    "attempts",
+    "class",
+    "reason",
+)
 
 
 @click.group()
@@ -61,7 +73,7 @@ def show(config: Path | None, output: str, job: str) -> None:
         print_json({**job_json(found), "history": moves})
         return
     for name, value in job_json(found).items():
-        click.echo(f"{name + ':':<14} {'-' if value in (None, '', [], {}) else value}")
+        click.echo(f"{name + ':':<14} {cell(value)}")
     click.echo()
     print_table(moves, ("at", "from", "to", "class", "vendor_code", "reason"), empty="no history")
 

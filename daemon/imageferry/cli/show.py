@@ -53,6 +53,8 @@ class Scenery(NamedTuple):
     jobs: Sequence[Job]
     looks: Mapping[str, ImageRow]
     """Image id -> what is known of it, for every watched image that was heard of."""
+    names: Mapping[str, str]
+    """Image id -> what to call it before it has been looked at."""
     news: Sequence[Happening]
     """What happened since the last time, in its order."""
 
@@ -78,7 +80,7 @@ class Watch:
         news = [*self._from_looks(looks, now)]
         for job in jobs:
             news += [_moved(job, row) for row in await self._new_moves(job)]
-        return Scenery((now - self._started) / SECOND, jobs, looks, sorted(news))
+        return Scenery((now - self._started) / SECOND, jobs, looks, self._images, sorted(news))
 
     def _from_looks(self, looks: Mapping[str, ImageRow], now: int) -> Iterator[Happening]:
         for image_id, row in looks.items():
@@ -205,4 +207,4 @@ def _rows(scenery: Scenery) -> Iterator[tuple[str, str, str, str]]:
     for image_id, row in scenery.looks.items():
         if image_id not in busy:
             state = _WAITING if row.outcome == "due" else _NOTHING
-            yield _name(row, image_id), "", state, _look_text(row) or "to be looked at"
+            yield _name(row, scenery.names[image_id]), "", state, _look_text(row) or "to be looked at"

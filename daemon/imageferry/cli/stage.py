@@ -64,6 +64,11 @@ class House:
         return self.folder / "events.ndjson"
 
     @property
+    def strange(self) -> Path:
+        """What a second file source reads: an event that comes again, and one that nobody can read."""
+        return self.folder / "strange.ndjson"
+
+    @property
     def completions(self) -> Path:
         """What the file publisher writes."""
         return self.folder / "completions.ndjson"
@@ -138,8 +143,9 @@ def write_house(house: House, stages: Sequence[Stage]) -> None:
     for stage in stages:
         (house.policies / f"{stage.scene.cloud}.yaml").write_text(stage.scene.policies, encoding="utf-8")
     house.config.write_text(_config(house, stages), encoding="utf-8")
-    lines = [line for stage in stages for line in _events(stage.scene)]
-    house.events.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    events = [event for stage in stages for event in _events(stage.scene)]
+    house.events.write_text("".join(f"{json.dumps(event)}\n" for event in events), encoding="utf-8")
+    house.strange.write_text(f'{json.dumps(events[0])}\n{{"specversion": "1.0", "id": "cut o\n', encoding="utf-8")
 
 
 def _config(house: House, stages: Sequence[Stage]) -> str:
@@ -155,20 +161,20 @@ def _config(house: House, stages: Sequence[Stage]) -> str:
         f"{accounts}"
         "sources:\n"
         f"  - {_flow({'type': 'file', 'path': str(house.events)})}\n"
+        f"  - {_flow({'type': 'file', 'path': str(house.strange)})}\n"
         "publishers:\n"
         f"  - {_flow({'type': 'file', 'path': str(house.completions)})}\n"
     )
 
 
-def _events(scene: Scene) -> list[str]:
-    """An event for every image; the first one twice, one that nobody can read, one about an image that is not there."""
+def _events(scene: Scene) -> list[dict[str, Any]]:
+    """An event for every image, and one about an image that is not there."""
     told: list[dict[str, Any]] = []
     for part in scene.parts:
         event = sample_event(scene.cloud, part.image.region, part.image.image_id, part.image.name)
         event["data"]["image"] = _facts(part.image)
         told.append(event)
-    stranger = sample_event(scene.cloud, scene.regions[0], scene.stranger, "")
-    return [json.dumps(event) for event in [*told, told[0], stranger]] + ['{"specversion": "1.0", "id": "cut o']
+    return [*told, sample_event(scene.cloud, scene.regions[0], scene.stranger, "")]
 
 
 def _facts(image: NewImage) -> dict[str, Any]:

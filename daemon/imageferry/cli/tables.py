@@ -28,15 +28,18 @@ def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, em
     if not rows:
         click.echo(empty)
         return
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    cells = [[cell(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(column), *(len(line[i]) for line in cells)) for i, column in enumerate(columns)]
     for line in [[column.upper() for column in columns], *cells]:
         click.echo("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _cell(value: object) -> str:
+def cell(value: object) -> str:
+    """A value as people read it; what is empty is a hyphen."""
     if value is None or value == "":
         return "-"
     if isinstance(value, list):
-        return ",".join(str(item) for item in value) or "-"
+        return ", ".join(str(item) for item in value) or "-"
+    if isinstance(value, dict):
+        return ", ".join(f"{name}: {cell(item)}" for name, item in value.items()) or "-"
     return str(value)

@@ -16,16 +16,15 @@ import structlog
 from imageferry.core.answers import Answer
 from imageferry.core.job import Job
 from imageferry.errors import CircuitOpen, Refused
-from imageferry.flow.site import Site, micros
-from imageferry.flow.submit import DOUBTED
+from imageferry.flow.site import Site, kept, micros
+from imageferry.flow.submit import DOUBTED, LOOKS
 from imageferry.ports import Absent, Finding, Found, Lost, Move, Unclear
 
 BATCH: Final = 64
 AT_ONCE: Final = 8
 """Doubts looked into at once in one region."""
 ABSENT: Final = "absent"
-LOOKS: Final = "looks"
-"""In a job's memo: how often it was found absent in a row, and how often it was looked for."""
+"""In a job's memo: how often it was found absent in a row."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +50,7 @@ class Doubt:
 
     async def _solve(self, job: Job, limiter: anyio.CapacityLimiter) -> None:
         async with limiter:
-            unsettled = self._unsettled(job)
+            unsettled = await self._unsettled(job)
             if unsettled > 0:
                 move = Move(job=job, to="in_doubt", reason=job.reason, due_at=self.site.clock.now() + unsettled)
             else:
@@ -61,12 +60,17 @@ class Doubt:
             bells = self.site.bells
             (bells.follow if move.to == "running" else bells.submit(job.action)).ring()
 
-    def _unsettled(self, job: Job) -> int:
-        """Microseconds until a request sent at ``sent_at`` can no longer be under way, counted over restarts."""
-        site = self.site
-        if job.sent_at is None:
+    async def _unsettled(self, job: Job) -> int:
+        """Microseconds until its request can no longer be under way, counted from the stored send over restarts.
+
+        By our own clock, as the history has it: after a start the vendor's is not known yet.
+        """
+        if LOOKS in job.memo:
             return 0
-        return job.sent_at + micros(site.account.timeouts.settle) - site.cloud.vendor_time(site.clock.now())
+        settle = micros(self.site.account.timeouts.settle)
+        sent = [row.at for row in await self.site.ledger.history(job.id) if row.to_state == "submitting"]
+        waited = self.site.clock.now() - max(sent, default=job.created_at)
+        return settle - max(0, waited)
 
     async def _find(self, job: Job) -> Finding:
         taken = await self.site.ledger.taken(job)
@@ -99,7 +103,7 @@ class Doubt:
             answer=Answer("ok", found.reason, request_id=found.request_id or job.request_id),
             task_ref=found.task_ref,
             object_keys=found.object_keys or None,
-            memo={},
+            memo=kept(job),
         )
 
     def _absent(self, job: Job, absent: Absent) -> Move:
@@ -110,7 +114,7 @@ class Doubt:
             reason = f"given up after {job.attempts} attempts: {absent.reason}"
             return Move(job=job, to="failed", reason=reason)
         due_at = self.site.clock.now() + (self.site.wait(job.attempts) if job.klass == "retry" else 0)
-        memo = {DOUBTED: job.memo.get(DOUBTED, job.sent_at)}
+        memo = {**kept(job), DOUBTED: job.memo.get(DOUBTED, job.sent_at)}
         return Move(job=job, to="planned", reason=absent.reason, due_at=due_at, memo=memo)
 
     def _again(self, job: Job, reason: str, answer: Answer | None, memo: Mapping[str, Any]) -> Move:

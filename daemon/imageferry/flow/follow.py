@@ -17,7 +17,7 @@ from imageferry.core.job import Job
 from imageferry.core.pace import poll_after
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
-from imageferry.flow.site import Site, micros
+from imageferry.flow.site import VANISHED, Site, kept, micros
 from imageferry.ports import Following, Move, Progress
 
 BATCH: Final = 100
@@ -26,8 +26,6 @@ SHORTEST: Final = 1.0
 """Seconds between two looks at one task, at the least; the base cadence may be shorter still."""
 PATIENCE: Final = 2.0
 """A task that is seen to run past its deadline is followed up to this many times its time-out."""
-VANISHED: Final = "vanished"
-"""In a job's memo: its task ended once without a result."""
 
 log = structlog.get_logger(__name__)
 
@@ -96,7 +94,7 @@ class Follow:
             due_at=self._next_look(job, soon=told.soon),
             give_up_at=give_up_at,
             object_keys=told.object_keys,
-            memo={**_kept(job), **told.memo},
+            memo={**kept(job), **told.memo},
         )
 
     def _vanished(self, job: Job, told: Progress) -> Move:
@@ -137,8 +135,3 @@ class Follow:
     def _timeout(self, job: Job) -> float:
         timeouts = self.site.account.timeouts
         return timeouts.export if job.action == "export" else timeouts.copy
-
-
-def _kept(job: Job) -> dict[str, object]:
-    """What of a memo outlives the adapter's next one."""
-    return {VANISHED: job.memo[VANISHED]} if VANISHED in job.memo else {}

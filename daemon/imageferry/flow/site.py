@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any, Final
 
 import structlog
 
@@ -22,12 +23,20 @@ from imageferry.flow.lanes import Lanes
 from imageferry.ports import Clock, Cloud, Ledger, Move
 from imageferry.telemetry.metrics import Metrics
 
+VANISHED: Final = "vanished"
+"""In a job's memo: its task ended once without a result."""
+
 log = structlog.get_logger(__name__)
 
 
 def micros(seconds: float) -> int:
     """Microseconds of a number of seconds."""
     return round(seconds * SECOND)
+
+
+def kept(job: Job) -> dict[str, Any]:
+    """What of a memo outlives every stage of a job's life: a second chance is given once, however often it is sent."""
+    return {VANISHED: job.memo[VANISHED]} if VANISHED in job.memo else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,13 @@ from imageferry.core.job import ActionKind, Job
 from imageferry.core.pace import poll_after
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen
-from imageferry.flow.site import Site, micros
+from imageferry.flow.site import Site, kept, micros
 from imageferry.ports import Accepted, Claim, Move, Permit
 
 DOUBTED: Final = "doubt_since"
 """In a job's memo: when the first send of a doubt left, vendor's time; "busy" may then be our own lost task."""
+LOOKS: Final = "looks"
+"""In a job's memo: how often it was looked for; once it was, its request has settled."""
 REFUSED: Final = "refusals"
 """In a job's memo: how often in a row the cloud said later."""
 SHORT_WAIT: Final = 1.0
@@ -108,17 +110,17 @@ class Submit:
                     counted=True,
                     task_ref=accepted.task_ref,
                     object_keys=accepted.object_keys or None,
-                    memo={},
+                    memo=kept(job),
                 )
             ]
         )
-        running = await self._others_in_flight(job) + 1
+        running = await self._tasks()
         site.lanes.running(site.region, self.action).accepted(site.clock.monotonic(), running, sent=sent)
         site.bells.follow.ring()
 
     async def _refused(self, job: Job, answer: Answer, sent: float) -> None:
         if answer.klass == "wait_quota" and answer.about_running:
-            running = await self._others_in_flight(job)
+            running = await self._tasks()
             limit = self.site.lanes.running(self.site.region, self.action)
             limit.refused(self.site.clock.monotonic(), running, sent=sent)
         move = self._verdict(job, answer)
@@ -168,7 +170,7 @@ class Submit:
             give_up_at=give_up_at,
             counted=not busy,
             sent_at=int(job.memo[DOUBTED]) if busy else None,
-            memo={DOUBTED: job.memo.get(DOUBTED, job.sent_at)},
+            memo={**kept(job), DOUBTED: job.memo.get(DOUBTED, job.sent_at), **({LOOKS: 1} if busy else {})},
         )
 
     def _pause(self, answer: Answer, refusals: int) -> int:
@@ -182,13 +184,12 @@ class Submit:
         # A slot may be free again soon, and the running limit keeps the job back until then.
         return min(self.site.wait(refusals), micros(max(SHORT_WAIT, account.polls.tasks)))
 
-    async def _others_in_flight(self, job: Job) -> int:
-        """Tasks of this kind that the cloud runs, or may run: neither this job nor ones that are being sent."""
+    async def _tasks(self) -> int:
+        """Tasks of this kind that the cloud runs, or may run; requests that are still being sent are none yet."""
         limit = self.site.account.limits[self.action]
         region = self.site.region if limit.scope == "region" else None
         counts = await self.site.ledger.in_flight(self.site.account.name, region, self.action)
-        others = counts.get("running", 0) + counts.get("in_doubt", 0)
-        return others - (job.state in ("running", "in_doubt"))
+        return counts.get("running", 0) + counts.get("in_doubt", 0)
 
     def _timeout(self) -> float:
         timeouts = self.site.account.timeouts

@@ -102,9 +102,10 @@ def _decided(decision: Decision) -> tuple[str, str, int]:
 
 def _born(new: NewJob, sighted_at: int, now: int) -> Job:
     """The job as its first row has it: planned, or failed where it can never be done."""
+    key = new.key
     return Job(
-        id=job_id(new.key),
-        key=new.key,
+        id=job_id(key),
+        key=key,
         place=new.place,
         image_id=new.image_id,
         image_name=new.image_name,

@@ -190,14 +190,17 @@ async def test_many_requests_at_once_are_all_under_way_in_small_clients() -> Non
 
 async def test_a_lane_that_hangs_does_not_hold_up_another(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire_module, "MOST", 2)
-    async with listening(silent) as hung, listening(obliging) as well, wired() as wire:
-        async with anyio.create_task_group() as group:
-            for _ in range(4):
-                group.start_soon(ask, wire, post(hung), "slow")
-            while len(hung.requests) < 2:
-                await asyncio.sleep(0)
-            told = await ask(wire, post(well), "fast")
-            group.cancel_scope.cancel()
+    async with (
+        listening(silent) as hung,
+        listening(obliging) as well,
+        wired() as wire,
+        anyio.create_task_group() as group,
+    ):
+        for _ in range(4):
+            group.start_soon(ask, wire, post(hung), "slow")
+        await hung.until_heard(2)
+        told = await ask(wire, post(well), "fast")
+        group.cancel_scope.cancel()
     assert (told.answer.klass, len(hung.requests)) == ("ok", 2)
 
 
@@ -205,8 +208,7 @@ async def test_a_request_that_found_no_room_in_time_was_never_sent(monkeypatch: 
     monkeypatch.setattr(wire_module, "MOST", 1)
     async with listening(silent) as hung, wired() as wire, anyio.create_task_group() as group:
         group.start_soon(ask, wire, post(hung))
-        while not hung.requests:
-            await asyncio.sleep(0)
+        await hung.until_heard()
         told = await ask(wire, post(hung, deadline=0.05))
         group.cancel_scope.cancel()
     assert (told.answer.klass, len(hung.requests)) == ("never_sent", 1)
@@ -215,8 +217,7 @@ async def test_a_request_that_found_no_room_in_time_was_never_sent(monkeypatch: 
 async def test_cancellation_passes_through_and_frees_the_connection() -> None:
     async with listening(silent) as hung, wired() as wire:
         task = asyncio.create_task(ask(wire, post(hung)))
-        while not hung.requests:
-            await asyncio.sleep(0)
+        await hung.until_heard()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task

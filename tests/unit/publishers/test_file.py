@@ -28,6 +28,10 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def move(path: Path, target: Path) -> None:
+    path.rename(target)
+
+
 def content(path: Path) -> bytes:
     return path.read_bytes()
 
@@ -75,7 +79,7 @@ async def test_it_is_on_the_disk_before_publish_returns(path: Path, monkeypatch:
 async def test_a_file_that_was_renamed_is_made_anew(path: Path) -> None:
     async with publisher(path).open() as file:
         await file.publish([row(1)])
-        os.rename(path, path.with_suffix(".1"))
+        move(path, path.with_suffix(".1"))
         await file.publish([row(2)])
     assert (ids(path.with_suffix(".1")), ids(path)) == (["job1-1"], ["job2-1"])
 

@@ -55,6 +55,10 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def remove(path: Path) -> None:
+    path.unlink()
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "events.ndjson"
@@ -210,7 +214,7 @@ async def test_a_removed_file_is_waited_for(path: Path) -> None:
     feed = Feed(written(path, ready_bytes("img-1")))
     async with feed.running():
         await feed.at_rest()
-        os.unlink(path)
+        remove(path)
         await feed.look_again()
         assert feed.source.health() is None
         written(path.with_suffix(".new"), ready_bytes("img-2")).rename(path)

@@ -66,7 +66,7 @@ ok DryRunOperation
 
 
 def rows(action: str, table: str) -> Iterator[tuple[str, str, str]]:
-    for line in table.strip().splitlines():
+    for line in filter(None, table.splitlines()):
         klass, *names = line.split()
         yield from ((action, name, klass) for name in names)
 
@@ -78,7 +78,7 @@ ROWS = [
 ]
 
 
-@pytest.mark.parametrize(("action", "code", "klass"), ROWS, ids=lambda value: str(value))
+@pytest.mark.parametrize(("action", "code", "klass"), ROWS, ids=str)
 def test_a_code_has_the_class_of_the_vendors_table(action: str, code: str, klass: str) -> None:
     assert classify(action, code) == klass
 
@@ -117,7 +117,7 @@ def test_three_codes_that_look_alike_have_three_classes() -> None:
 
 
 def test_only_the_limit_of_export_tasks_is_about_running_tasks() -> None:
-    assert ABOUT_RUNNING == {"LimitExceeded.ExportImageTaskLimitExceeded"}
+    assert {"LimitExceeded.ExportImageTaskLimitExceeded"} == ABOUT_RUNNING
 
 
 def test_the_tables_hold_codes_and_classes_only() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from tencentcloud.common import credential
 from tencentcloud.common.abstract_client import AbstractClient
+from tencentcloud.common.http.request import RequestInternal
 from tencentcloud.common.profile.client_profile import ClientProfile
 from tencentcloud.common.profile.http_profile import HttpProfile
 
@@ -39,7 +40,7 @@ def test_a_vector_is_signed_step_by_step_as_it_should_be(vector: dict[str, Any])
 
 
 class SdkSigner(AbstractClient):  # type: ignore[misc] # the SDK has no types
-    _apiVersion = "2017-03-12"
+    _apiVersion = "2017-03-12"  # noqa: N815 - the SDK's own name
     _endpoint = "cvm.tencentcloudapi.com"
 
     def __init__(self, secret_id: str, secret_key: str, service: str, host: str) -> None:
@@ -49,8 +50,6 @@ class SdkSigner(AbstractClient):  # type: ignore[misc] # the SDK has no types
 
     def authorization(self, action: str, params: dict[str, Any], timestamp: int) -> tuple[str, bytes]:
         """The header the SDK makes, and the body it signs."""
-        from tencentcloud.common.http.request import RequestInternal
-
         request = RequestInternal(self.profile.httpProfile.endpoint, "POST", "/")
         options = {"IsMultipart": False, "IsOctetStream": False}
         with pytest.MonkeyPatch.context() as patch:
