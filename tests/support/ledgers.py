@@ -71,7 +71,9 @@ DATABASES: Final[dict[str, Callable[[Path], Database]]] = {"sqlite": SqliteFile}
 
 
 def sighting(image_id: str, event_id: str | None = None, place: Place = PLACE) -> Admitted:
-    said = Sighting("kafka/images", event_id or f"event of {image_id}", place.cloud, place.account, place.region, image_id)
+    said = Sighting(
+        "kafka/images", event_id or f"event of {image_id}", place.cloud, place.account, place.region, image_id
+    )
     return Admitted(said, place)
 
 
@@ -98,10 +100,14 @@ def decision(seen: Image, *verdicts: Verdict) -> Decision:
     return Decision(seen, verdicts or (Verdict("archive", "match", "os is linux"),), (), "digest-1")
 
 
-async def look(ledger: Ledger, image_id: str, place: Place = PLACE, now: int = NOW, event: str | None = None) -> DueLook:
+async def look(
+    ledger: Ledger, image_id: str, place: Place = PLACE, now: int = NOW, event: str | None = None
+) -> DueLook:
     """Sight an image, and return its look."""
     await ledger.record([sighting(image_id, event, place)], now)
-    return next(due for due in await ledger.due_looks(place.account, place.region, now, 100_000) if due.image_id == image_id)
+    return next(
+        due for due in await ledger.due_looks(place.account, place.region, now, 100_000) if due.image_id == image_id
+    )
 
 
 def decided(due: DueLook, *jobs: NewJob) -> LookDone:

@@ -70,10 +70,10 @@ def image(image_id: str) -> Script[list[ImageRow]]:
     """At every place that has it."""
     rows = yield Ask(
         "SELECT cloud, account, region, image_id, outcome, reason, look_due_at, looked_at, facts, decision "
-        "FROM images WHERE image_id = ? ORDER BY cloud, account, region",
+        "FROM images WHERE image_id = ?",
         (image_id,),
     )
-    return [_image_row(*row) for row in rows]
+    return [_image_row(*row) for row in sorted(rows)]  # by place: no two are alike
 
 
 def _image_row(cloud: str, account: str, region: str, *row: Any) -> ImageRow:  # noqa: ANN401 - a row's columns

@@ -114,7 +114,7 @@ class Writer:
     def _serve(self, group: Sequence[_Work]) -> list[_Outcome]:
         if self.error is None:
             try:
-                return self._transaction(group)
+                return self._transaction(group) if group else []
             except BaseException as error:  # noqa: BLE001 - every waiter hears of it, and every later caller
                 self.error = LedgerError(self._explain(error))
                 self.error.__cause__ = error

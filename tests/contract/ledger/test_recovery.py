@@ -15,7 +15,20 @@ from imageferry.core.machine import END_STATES
 from imageferry.errors import LedgerError, MoveForbidden
 from imageferry.ports import JobFilter, Ledger, Move
 from support.clocks import FakeClock
-from support.ledgers import DATABASES, ELSEWHERE, HOUR, NOW, PLACE, Database, ask, freeze, job_in, new_job, plan, sighting
+from support.ledgers import (
+    DATABASES,
+    ELSEWHERE,
+    HOUR,
+    NOW,
+    PLACE,
+    Database,
+    ask,
+    freeze,
+    job_in,
+    new_job,
+    plan,
+    sighting,
+)
 
 WORKER = Path(__file__).parents[2] / "support" / "ledger_worker.py"
 

@@ -136,6 +136,4 @@ async def test_two_jobs_of_one_image_are_never_in_flight(database: Database) -> 
         await job_in(ledger, "planned", destination="one")
         await job_in(ledger, "planned", destination="two")
     with pytest.raises(database.refused):
-        database.raw(
-            "UPDATE jobs SET state = 'submitting', version = version + 1, sent_at = 1, request = '{\"a\":1}'"
-        )
+        database.raw("UPDATE jobs SET state = 'submitting', version = version + 1, sent_at = 1, request = '{\"a\":1}'")

@@ -41,7 +41,11 @@ async def test_a_ready_image_is_decided_and_its_jobs_are_planned(tmp_path: Path)
         await stage.sight("img-1")
         await stage.look(ALL)
         job = await stage.job()
-        assert ((await seen(stage)).outcome, job.state, job.destination) == ("decided", "planned", "archive-ap-guangzhou")
+        assert ((await seen(stage)).outcome, job.state, job.destination) == (
+            "decided",
+            "planned",
+            "archive-ap-guangzhou",
+        )
         assert job.reason.startswith("policy archive: ")
 
 
@@ -55,7 +59,11 @@ async def test_an_image_that_is_not_ready_is_looked_at_again_until_its_deadline(
         stage.clock.jump(600)
         await stage.look(ALL)
         row = await seen(stage)
-        assert (row.outcome, row.reason, row.due_at) == ("expired", "given up after 0.166667 h: the image is not ready yet", None)
+        assert (row.outcome, row.reason, row.due_at) == (
+            "expired",
+            "given up after 0.166667 h: the image is not ready yet",
+            None,
+        )
 
 
 async def test_an_image_that_the_cloud_does_not_know_is_looked_for_a_few_times_only(tmp_path: Path) -> None:
@@ -142,7 +150,10 @@ async def test_a_fact_that_stays_unknown_acts_on_nothing_and_is_said(tmp_path: P
     async with staged(tmp_path, cloud) as stage:
         await stage.sight("img-1")
         await stage.look(encrypted_only)
-        assert ((await seen(stage)).reason.startswith("0 actions; not decided: sealed"), await stage.jobs()) == (True, [])
+        assert ((await seen(stage)).reason.startswith("0 actions; not decided: sealed"), await stage.jobs()) == (
+            True,
+            [],
+        )
 
 
 async def test_every_verdict_is_counted(tmp_path: Path) -> None:
