@@ -19,7 +19,7 @@ import structlog
 from anyio.abc import TaskGroup, TaskStatus
 from starlette.types import ASGIApp
 
-from imageferry.clouds.registry import CLOUDS, READERS
+from imageferry.clouds.registry import APIS, CLOUDS, READERS
 from imageferry.control import Handler, Request, listening, socket_path
 from imageferry.core.account import Account
 from imageferry.core.completion import job_json
@@ -229,7 +229,8 @@ class Daemon:
         self.metrics.preset_sources([spec.type for spec in self.settings.sources])
         self.metrics.preset_publishers([spec.type for spec in self.settings.publishers])
         for account in self.settings.accounts:
-            self.metrics.preset_account(account.cloud, account.name, account.regions)
+            apis = APIS[account.cloud]
+            self.metrics.preset_account(account.cloud, account.name, account.regions, apis=apis)
         self._show_policies()
 
     def _show_policies(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from contextlib import AsyncExitStack
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -64,13 +65,13 @@ class Moves(RuleBasedStateMachine):
     def _pick(self, number: int) -> Job:
         return list(self.known.values())[number % len(self.known)]
 
-    @rule(image=IMAGES, bucket=BUCKETS, refused=st.booleans())
-    def decide(self, image: str, bucket: str, refused: bool) -> None:
+    @rule(image=IMAGES, bucket=BUCKETS, refusal=st.sampled_from(["", "permanent_image"]))
+    def decide(self, image: str, bucket: str, refusal: str) -> None:
         self.tick += 1
-        wanted = new_job(image, bucket, refusal_class="permanent_image" if refused else "")
+        wanted = new_job(image, bucket, refusal_class=refusal)
         [job] = self.runner.run(plan(self.ledger, wanted, now=self.tick))
         if job.id not in self.known:
-            assert job.state == ("failed" if refused else "planned")
+            assert job.state == ("failed" if refusal else "planned")
             self._write(job)
 
     @rule(limit=st.one_of(st.none(), st.integers(0, 3)))
@@ -86,12 +87,12 @@ class Moves(RuleBasedStateMachine):
             self._write(claimed)
 
     @precondition(lambda self: self.known)
-    @rule(pick=PICK, to=st.sampled_from(STATES), counted=st.booleans())
-    def move(self, pick: int, to: State, counted: bool) -> None:
+    @rule(pick=PICK, to=st.sampled_from(STATES))
+    def move(self, pick: int, to: State) -> None:
         job = self._pick(pick)
         if (job.state, to) == ("planned", "submitting"):
             return  # only a claim does this
-        move = accepted(job, counted=counted) if to == "running" else Move(job=job, to=to, reason="x", counted=counted)
+        move = accepted(job) if to == "running" else Move(job=job, to=to, reason="x")
         if allowed(job.state, to) or (job.state == to and to in OPEN_STATES):
             [moved] = self.runner.run(self.ledger.move([move], self.tick))
             assert (moved.state, moved.version) == (to, job.version + 1)
@@ -135,7 +136,7 @@ class Moves(RuleBasedStateMachine):
             rows = self.runner.run(self.ledger.history(job.id))
             assert rows[0].from_state == ""
             assert rows[-1].to_state == job.state
-            for before, after in zip(rows, rows[1:], strict=False):
+            for before, after in pairwise(rows):
                 assert after.from_state == before.to_state
                 assert after.from_state == after.to_state or allowed(after.from_state, after.to_state)  # type: ignore[arg-type] # states
 

@@ -1,6 +1,7 @@
 """A process of its own that works on a ledger until it is killed, and says what the ledger acknowledged.
 
-Started by the tests as ``ledger_worker.py DATABASE FOLDER``; writes ``moved KEY VERSION`` lines.
+Started by the tests as ``ledger_worker.py DATABASE FOLDER``, with the tests on its path; writes
+``moved KEY VERSION`` lines.
 """
 
 from __future__ import annotations
@@ -10,13 +11,10 @@ import sys
 from itertools import count
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from support.clocks import FakeClock
-from support.ledgers import DATABASES, PATHS, new_job, plan, step
-
 from imageferry.core.job import Job
 from imageferry.ports import Ledger
+from support.clocks import FakeClock
+from support.ledgers import DATABASES, PATHS, new_job, plan, step
 
 
 def say(job: Job) -> None:

@@ -119,10 +119,14 @@ async def plan(ledger: Ledger, *jobs: NewJob, now: int = NOW) -> list[Job]:
     by_image: dict[tuple[Place, str], list[NewJob]] = {}
     for job in jobs:
         by_image.setdefault((job.place, job.image_id), []).append(job)
-    for (place, image_id), wanted in by_image.items():
-        event = f"{image_id} {now} {wanted[0].destination}"
-        due = await look(ledger, image_id, place, now, event)
-        await ledger.close_looks([decided(due, *wanted)], now)
+    events = [sighting(i, f"{i} {now} {wanted[0].destination}", place) for (place, i), wanted in by_image.items()]
+    await ledger.record(events, now)
+    for place in sorted({place for place, _ in by_image}):
+        due = await ledger.due_looks(place.account, place.region, now, 100_000)
+        looks = [
+            decided(one, *by_image[one.place, one.image_id]) for one in due if (one.place, one.image_id) in by_image
+        ]
+        await ledger.close_looks(looks, now)
     found = [await ledger.job(job.key) for job in jobs]
     return [job for job in found if job is not None]
 

@@ -1,4 +1,4 @@
-"""One site with its loops, stepped by hand: a real ledger, a clock that only steps move, and a cloud of one's choice."""
+"""One site with its loops, stepped by hand: a real ledger, a clock that only steps move, any cloud."""
 
 from __future__ import annotations
 
@@ -73,7 +73,6 @@ class Stage:
         """One step of the submitting loop, and everything that it began."""
         async with anyio.create_task_group() as group:
             return await Submit(self.site, action, group).step()
-        raise AssertionError  # a task group swallows nothing here; mypy cannot know
 
     async def doubt(self) -> float:
         return await Doubt(self.site).step()

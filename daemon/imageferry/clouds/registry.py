@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from imageferry.clouds.tencent.adapter import APIS as TENCENT_APIS
 from imageferry.clouds.tencent.adapter import build as tencent
 from imageferry.clouds.tencent.events import sightings as tencent_sightings
 from imageferry.core.account import Account
@@ -23,6 +24,9 @@ Reader = Callable[[Mapping[str, Any]], list[Sighting] | None]
 
 CLOUDS: Final[dict[str, Builder]] = {"tencent": tencent}
 """Cloud name -> builder of its adapter."""
+
+APIS: Final[dict[str, tuple[str, ...]]] = {"tencent": TENCENT_APIS}
+"""Cloud name -> what its adapter asks for, as the metrics name it."""
 
 READERS: Final[tuple[Reader, ...]] = (tencent_sightings,)
 """Asked in turn about every event that is not of the daemon's own type."""

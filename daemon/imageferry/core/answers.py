@@ -34,7 +34,7 @@ ANSWER_CLASSES: Final[tuple[AnswerClass, ...]] = (
     "never_sent",
 )
 
-UNCOUNTED: Final[frozenset[AnswerClass]] = frozenset({"throttled", "wait_quota", "wait_image", "never_sent", "auth"})
+UNCOUNTED: Final[frozenset[AnswerClass]] = frozenset({"throttled", "wait_quota", "wait_image", "never_sent"})
 """Classes after which a job's ``attempts`` stays as it was."""
 
 

@@ -38,6 +38,8 @@ class Circuit:
         self.reason: str | None = None
         self._clock = clock
         self._state: Literal["unproven", "closed", "open"] = "unproven"
+        self._prover = 0
+        self._provers = 0
         self._proving_since: float | None = None
         self._hold = FIRST_HOLD
         self._retry_at = 0.0
@@ -57,25 +59,27 @@ class Circuit:
         if self._state == "open" and self.reopens_in() > 0:
             raise CircuitOpen(self.account, self.reason or "its keys were refused")
 
-    async def enter(self) -> bool:
-        """Wait until this request may go; True: it proves the account, and the others wait for it.
+    async def enter(self) -> int:
+        """Wait until this request may go; not 0: it proves the account under this number, and the others wait for it.
 
         :raises CircuitOpen: the account is, or was meanwhile, closed off.
         """
         while True:
             self.check()
             if self._state == "closed":
-                return False
+                return 0
             now = self._clock.monotonic()
             since = self._proving_since
             if since is None or now - since >= NEXT_PROVER:
                 self._proving_since = now
-                return True
+                self._provers += 1
+                self._prover = self._provers
+                return self._prover
             await heard(self._changed, NEXT_PROVER - (now - since), self._clock)
 
-    def leave(self, *, prover: bool) -> None:
-        """A request is over; a prover that proved nothing makes way for the next."""
-        if prover and self._state != "closed":
+    def leave(self, prover: int) -> None:
+        """A request is over, or judged; a prover that proved nothing makes way for the next."""
+        if prover and prover == self._prover and self._state != "closed":
             self._proving_since = None
             self._tell()
 

@@ -51,14 +51,16 @@ class Pace:
 class _Permit:
     """One request's leave; see ``ports.Permit``."""
 
-    def __init__(self, circuit: Circuit, pace: Pace, sent_at: float) -> None:
+    def __init__(self, circuit: Circuit, prover: int, pace: Pace, sent_at: float) -> None:
         self._circuit = circuit
+        self._prover = prover
         self._pace = pace
         self._sent_at = sent_at
 
     def judged(self, answer: Answer) -> None:
-        """Teach the circuit and the pace."""
+        """Teach the circuit and the pace; one that is signed anew may then be the next to prove the account."""
         self._circuit.judge(answer)
+        self._circuit.leave(self._prover)
         if answer.klass == "throttled":
             self._pace.throttled(self._sent_at)
 
@@ -112,9 +114,9 @@ class Lanes:
             waited = self._clock.monotonic() - waited_from
             self._metrics.lane_wait_seconds.labels(**self._labels(region, kind)).observe(waited)
             self.circuit.check()
-            yield _Permit(self.circuit, pace, self._clock.monotonic())
+            yield _Permit(self.circuit, prover, pace, self._clock.monotonic())
         finally:
-            self.circuit.leave(prover=prover)
+            self.circuit.leave(prover)
 
     async def _wait(self, pace: Pace) -> None:
         """Wait for a slot. One that was overslept (the loop stalled) is given up: several would go out at once."""

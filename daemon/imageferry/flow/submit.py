@@ -131,7 +131,7 @@ class Submit:
     def _verdict(self, job: Job, answer: Answer) -> Move:
         """What becomes of a job that was not accepted, by the class of the answer."""
         if answer.klass in ("permanent_image", "permanent_config"):
-            return Move(job=job, to="failed", reason=str(answer), answer=answer)
+            return Move(job=job, to="failed", reason=str(answer), answer=answer, counted=True)
         if answer.klass in ("unanswered", "retry") or (answer.klass == "wait_image" and DOUBTED in job.memo):
             return self._doubt(job, answer)
         now = self.site.clock.now()

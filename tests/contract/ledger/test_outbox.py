@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from imageferry.ports import Ledger, Move
-from support.ledgers import NOW, job_in, new_job, plan
+from support.ledgers import NOW, Database, job_in, new_job, plan
 
 BOTH = ("kafka", "file")
 
@@ -47,6 +47,15 @@ async def test_what_everyone_has_published_is_done(ledger: Ledger) -> None:
     await mark(ledger, "file", "img-1")
     assert await ledger.outbox_size() == 1
     assert await images(ledger, "a publisher that came later") == ["img-2"]
+
+
+async def test_nothing_but_the_row_is_kept_of_what_is_done(database: Database, ledger: Ledger) -> None:
+    await end(ledger, "img-1", "img-2")
+    await mark(ledger, "kafka", "img-1", "img-2")
+    await mark(ledger, "file", "img-1")
+    await ledger.aclose()
+    assert database.raw("SELECT publisher FROM outbox_marks") == [("kafka",)]
+    assert database.raw("SELECT done_at FROM outbox ORDER BY seq") == [(NOW,), (None,)]
 
 
 async def test_marking_twice_is_marking_once(ledger: Ledger) -> None:

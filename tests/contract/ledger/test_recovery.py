@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import subprocess
 import sys
@@ -167,7 +168,9 @@ async def _sound(ledger: Ledger) -> None:
 
 
 def _work_until_killed(name: str, folder: Path, lines: int) -> list[str]:
-    with subprocess.Popen([sys.executable, WORKER, name, folder], stdout=subprocess.PIPE, text=True) as process:
+    arguments = [sys.executable, WORKER, name, folder]
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    with subprocess.Popen(arguments, env=environ, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         said = [process.stdout.readline() for _ in range(lines)]
         process.send_signal(signal.SIGKILL)

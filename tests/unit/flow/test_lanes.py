@@ -76,10 +76,9 @@ async def test_after_a_stall_nothing_is_made_up_for() -> None:
         await clock.until_sleeping(10)
         clock.jump(60)
         await clock.settle()
-        assert sent == []
+        assert sent == [1060.0]
         while len(sent) < 10:
             await clock.next()
-    assert sent[0] > 1060
     assert sent[-1] - sent[0] == pytest.approx(9 / 9.7)
 
 

@@ -97,7 +97,7 @@ async def test_a_request_that_never_left_is_planned_again_and_is_no_attempt(tmp_
         assert SECOND <= job.due_at - stage.clock.now() <= 4 * SECOND
 
 
-@pytest.mark.parametrize("klass", ["throttled", "wait_quota", "wait_image", "never_sent", "auth"])
+@pytest.mark.parametrize("klass", ["throttled", "wait_quota", "wait_image", "never_sent"])
 async def test_being_told_to_wait_is_no_attempt(tmp_path: Path, klass: AnswerClass) -> None:
     async with staged(tmp_path, answering(Answer(klass, "later")), **TIMES) as stage:
         _, job = await sent_once(stage)

@@ -63,7 +63,7 @@ def test_a_url_names_a_file() -> None:
 
 @pytest.mark.parametrize("url", ["postgresql://user:secret@host/db", "/var/lib/ledger.db", "sqlite://"])
 def test_another_url_is_refused_without_being_quoted(url: str) -> None:
-    with pytest.raises(LedgerError, match="expected sqlite:///path/to/ledger.db") as caught:
+    with pytest.raises(LedgerError, match=r"expected sqlite:///path/to/ledger\.db") as caught:
         sqlite_path(url)
     assert "secret" not in str(caught.value)
 

@@ -94,7 +94,7 @@ CREATE UNIQUE INDEX jobs_one_in_flight ON jobs (account, region, image_id, cloud
 WHERE state IN ('submitting', 'in_doubt', 'running');
 CREATE INDEX jobs_in_flight ON jobs (account, action, region, state, cloud)
 WHERE state IN ('submitting', 'in_doubt', 'running');
-CREATE INDEX jobs_planned ON jobs (account, region, action, priority, due_at, seq, image_id, cloud)
+CREATE INDEX jobs_planned ON jobs (account, region, action, priority, due_at, seq, image_id, cloud, state)
 WHERE state = 'planned';
 CREATE INDEX jobs_open ON jobs (account, region, state, action, due_at) WHERE ended_at IS NULL;
 CREATE INDEX jobs_give_up ON jobs (give_up_at) WHERE state IN ('planned', 'in_doubt');

@@ -324,6 +324,25 @@ async def test_one_unknown_id_alone_is_one_request() -> None:
         assert stage.asked("DescribeImages") == 1
 
 
+async def test_images_that_an_answer_leaves_out_for_its_length_are_not_gone() -> None:
+    asked: list[dict[str, Any]] = []
+
+    async def cutting_off(peer: Peer) -> None:
+        while (request := await peer.request()) is not None:
+            asked.append(json.loads(request.partition(b"\r\n\r\n")[2]))
+            shown = {"ImageId": "img-00000001" if "ImageIds" in asked[-1] else "img-00000002"}
+            total = 2 if "ImageIds" in asked[-1] else 1
+            body = json.dumps({"Response": {"TotalCount": total, "ImageSet": [shown]}}).encode()
+            await peer.answer(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+
+    async with listening(cutting_off) as server:
+        cloud = build(tencent_account(server.url), OpenGate(), FakeClock(), Metrics())
+        found = await cloud.look(REGION, ["img-00000001", "img-00000002"])
+        await cloud.aclose()
+    assert all(isinstance(each, Image) for each in found.values())
+    assert asked[0] == {"ImageIds": ["img-00000001", "img-00000002"], "Limit": 100}
+
+
 async def test_a_look_that_is_refused_raises_the_answer() -> None:
     async with staged() as stage:
         stage.misbehave("throttle", "DescribeImages")
@@ -437,12 +456,12 @@ async def test_every_code_comes_back_with_its_class_and_request_id(
     async with staged() as stage:
         image_id = image(stage.server)
         job = await (stage.export(image_id) if action == "export" else stage.copy(image_id))
-        for code in table:
+        for code, klass in table.items():
             stage.misbehave("code", api, code=code, message="because", count=1)
             answer = await stage.submit(job)
             request = next(each for each in reversed(stage.server.requests.last) if each.action == api)
             about_running = code == "LimitExceeded.ExportImageTaskLimitExceeded"
-            assert answer == Answer(table[code], "because", code, request.request_id, about_running=about_running)  # type: ignore[arg-type] # a class
+            assert answer == Answer(klass, "because", code, request.request_id, about_running=about_running)  # type: ignore[arg-type] # a class
             assert stage.permit.answer == answer
 
 
@@ -863,6 +882,15 @@ async def test_objects_must_be_seen_twice_the_same_and_the_image_at_rest() -> No
         ("succeeded", False),
     ]
     assert last.reason == f"1 object of {20 << 30} bytes in {BUCKET}"
+
+
+async def test_objects_seen_once_are_not_enough_because_another_export_of_the_image_saw_its_own_twice() -> None:
+    async with staged() as stage:
+        once = await stage.running(await stage.export(image(stage.server)))
+        stage.clock.jump(10)
+        twice, _ = await stage.polls(replace(once, id="other"))
+        told = await stage.cloud.follow(REGION, [Following(once, overdue=False), Following(twice, overdue=False)])
+    assert [each.verdict for each in told] == ["running", "succeeded"]
 
 
 async def test_an_image_that_is_still_busy_keeps_its_export_running() -> None:

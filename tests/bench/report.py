@@ -1,0 +1,92 @@
+"""What a measurement says, and the table of all of them.
+
+Every measurement returns rows; the program prints them. Nothing here measures anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+HEADS = ("what", "figure", "baseline", "ratio", "aim", "verdict")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line: a figure beside what it is compared with. A row without an aim has no verdict."""
+
+    what: str
+    figure: str
+    baseline: str = ""
+    ratio: float | None = None
+    aim: str = ""
+    met: bool | None = None
+
+    def cells(self) -> tuple[str, ...]:
+        ratio = "" if self.ratio is None else f"{self.ratio:.2f} x"
+        verdict = "" if self.met is None else "met" if self.met else "MISSED"
+        return (self.what, self.figure, self.baseline, ratio, self.aim, verdict)
+
+
+def at_least(what: str, figure: float, baseline: float, unit: str, aim: float | None = None) -> Row:
+    """A rate beside another; the more the better."""
+    ratio = figure / baseline
+    return Row(
+        what,
+        f"{figure:,.0f} {unit}",
+        f"{baseline:,.0f} {unit}",
+        ratio,
+        "" if aim is None else f">= {aim:.2f} x",
+        None if aim is None else ratio >= aim,
+    )
+
+
+def at_most(what: str, figure: float, most: float, unit: str, digits: int = 0) -> Row:
+    """A quantity with a bound; the less the better."""
+    shown = f"{figure:,.{digits}f} {unit}"
+    return Row(what, shown, "", figure / most, f"< {most:g} {unit}", figure < most)
+
+
+def missing(what: str, why: str) -> Row:
+    """A measurement that could not be made."""
+    return Row(what, f"not measured: {why}")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """All rows as a Markdown table whose columns are also aligned for a terminal."""
+    lines = [HEADS, *(row.cells() for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(HEADS))]
+    rule = tuple("-" * width for width in widths)
+    return "\n".join(_line(line, widths) for line in (HEADS, rule, *lines[1:]))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "| " + " | ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)) + " |"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much is measured; the smallest still goes through every line."""
+
+    events: int = 150_000
+    """On the topic, for each reading of it."""
+    rounds: int = 3
+    """Readings of the topic by each reader, in turn."""
+    sightings: int = 60
+    """Events told one by one to an idle daemon."""
+    exports: int = 300
+    """Due at once, for the rate that is held."""
+    slow_exports: int = 200
+    jobs: int = 100_000
+    """Open, in the ledger of the daemon whose memory and start are measured."""
+    starts: int = 5
+    working_seconds: float = 20.0
+    """How long that daemon works on them before its memory is read."""
+    commits: int = 3_000
+    """One by one."""
+    calls: int = 60_000
+    """Many at once."""
+
+    def shrunk(self, divisor: float) -> Size:
+        """Every number divided, and none of them nothing."""
+        return Size(**{each.name: max(1, int(getattr(self, each.name) / divisor)) for each in fields(self)})

@@ -1,0 +1,96 @@
+"""What the fault tests share: a site at a rehearsal cloud on a clock that steps move, and brisk accounts for daemons."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from imageferry.core.account import Backoff, Polls, Timeouts
+from imageferry.core.job import Job
+from imageferry.core.machine import END_STATES
+from imageferry.core.policy import PolicySet
+from imageferry.core.times import SECOND
+from imageferry.rehearsal.tencent import TencentRehearsal
+from support.daemons import House, account
+from support.policies import policies, policy
+from support.rehearsals import BUCKET, OTHER_REGION, served, tencent
+from support.stages import HastyClock, Stage, adapter, staged
+
+EXPORT = {"export": {"bucket": BUCKET, "format": "qcow2"}}
+COPY = {"copy": {"regions": [OTHER_REGION]}}
+EXPORT_ALL = policies(policy("archive", EXPORT))
+COPY_ALL = policies(policy("dr", COPY))
+
+STEPPED: Mapping[str, Any] = {
+    "timeouts": Timeouts(request=5, settle=90, image=3600, export=3600, copy=3600),
+    "polls": Polls(tasks=30, images=30),
+    "backoff": Backoff(first=2, longest=60, attempts=4),
+}
+
+
+@asynccontextmanager
+async def rehearsed(
+    folder: Path, *, changes: Mapping[str, Any] | None = None, **options: Any
+) -> AsyncIterator[tuple[Stage, TencentRehearsal]]:
+    """A site with the real adapter at a rehearsal cloud, both on one clock that only steps move."""
+    clock = HastyClock()
+    cloud = tencent(clock, **options)
+    given = {**STEPPED, **(changes or {})}
+    async with served(cloud) as url, staged(folder, adapter, clock=clock, base_url=url, **given) as stage:
+        yield stage, cloud
+
+
+async def decided(stage: Stage, image_id: str, wanted: PolicySet = EXPORT_ALL) -> None:
+    """Sight an image and let the policies decide about it."""
+    await stage.sight(image_id)
+    await stage.look(wanted)
+
+
+async def looked_into(stage: Stage, times: int = 1) -> None:
+    """Let the only job's doubt be looked into, when its time has come."""
+    for _ in range(times):
+        await stage.until_due()
+        await stage.doubt()
+
+
+async def walked(stage: Stage, most: int = 100) -> list[Job]:
+    """Step every loop, moving time to what is due next, until every job has ended; the jobs, oldest first."""
+    for _ in range(most):
+        jobs = await stage.jobs()
+        going_on = [job for job in jobs if job.state not in END_STATES]
+        if not going_on:
+            return jobs
+        await stage.submit("export")
+        await stage.submit("copy")
+        await stage.doubt()
+        await stage.follow()
+        now = stage.clock.now()
+        ahead = [job.due_at - now for job in await stage.jobs() if job.state not in END_STATES and job.due_at > now]
+        stage.clock.jump(min(ahead, default=SECOND) / SECOND)
+    raise AssertionError(f"not ended after {most} rounds: {[(job.state, job.reason) for job in going_on]}")
+
+
+def accepted_once(cloud: TencentRehearsal) -> set[tuple[str, str]]:
+    """(image, destination) of every accepted task; fails where one was accepted more than once."""
+    twice = {what: count for what, count in cloud.requests.accepted.items() if count != 1}
+    assert twice == {}
+    return {(image_id, destination) for _, image_id, destination in cloud.requests.accepted}
+
+
+async def ended_once(house: House) -> dict[str, str]:
+    """Image -> end state, of every job; fails where a job goes on, or was not announced exactly once."""
+    jobs = await house.jobs()
+    announced = Counter(one["id"] for one in house.completed())
+    assert announced == Counter(f"{job['id']}-{job['attempt']}" for job in jobs)
+    assert len({(job["image_id"], job["action"], job["destination"]) for job in jobs}) == len(jobs)
+    return {job["image_id"]: job["state"] for job in jobs}
+
+
+def brisk(base_url: str, *, settle: str = "1500ms", request: str = "1s", **changes: Any) -> dict[str, Any]:
+    """An account at a rehearsal for a whole daemon, quick to ask again."""
+    timeouts = {"request": request, "settle": settle, "image": "60s", "export": "60s", "copy": "60s"}
+    timeouts |= changes.pop("timeouts", {})
+    return account(base_url, timeouts=timeouts, **changes)
