@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final, Literal
 
 from imageferry.core.facts import KindLimit, LaneKind
+
+WHOLE_ACCOUNT: Final = "*"
+"""The scope that all regions of an account share."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,12 @@ class Account:
     endpoint_set: bool = False
     """The user set ``endpoint``: it serves the vendor's neighbouring services too."""
     limits: Mapping[LaneKind, KindLimit]
+    counted_by: Literal["region", "host"] = "host"
+    """The scope of a lane, as ``CloudFacts`` has it."""
     polls: Polls = field(default_factory=Polls)
     timeouts: Timeouts = field(default_factory=Timeouts)
     backoff: Backoff = field(default_factory=Backoff)
+
+    def lane(self, region: str) -> str:
+        """The scope in which the vendor counts a region's requests: the region, or ``*`` for one host of them all."""
+        return WHOLE_ACCOUNT if self.counted_by == "host" and "{region}" not in self.endpoint else region

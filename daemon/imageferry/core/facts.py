@@ -40,6 +40,8 @@ class CloudFacts:
     identity_endpoint: str
     storage_endpoint: str
     limits: Mapping[LaneKind, KindLimit]
+    counted_by: Literal["region", "host"] = "region"
+    """In which scope requests are counted: the region, or the host they enter at."""
     formats: tuple[str, ...]
     """Formats an export may ask for, lower case, the vendor's default first; empty: the cloud has no such option."""
     prefix_pattern: str

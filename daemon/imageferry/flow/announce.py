@@ -20,7 +20,8 @@ from imageferry.telemetry.metrics import Metrics
 
 BATCH: Final = 500
 FIRST_WAIT: Final = 0.5
-LONGEST_WAIT: Final = 30.0
+LONGEST_WAIT: Final = 10.0
+"""Seconds; no longer than a stop waits for the outbox, so that a publisher which is back is heard of."""
 
 log = structlog.get_logger(__name__)
 
@@ -36,9 +37,16 @@ class Announce:
     metrics: Metrics
     chance: random.Random
     failures: int = field(default=0)
+    _again_at: float = field(default=0.0)
 
     async def step(self) -> float:
-        """Publish a batch; returns the seconds until it wants to try again."""
+        """Publish a batch; returns the seconds until it wants to try again.
+
+        The bell rings for every job that ends; a publisher that is down is spared that until its wait is over.
+        """
+        waiting = self._again_at - self.clock.monotonic()
+        if waiting > 0:
+            return waiting
         rows = await self.ledger.pending(self.publisher.name, BATCH)
         if not rows:
             return float("inf")
@@ -57,6 +65,7 @@ class Announce:
         self.failures += 1
         self._count("error", rows)
         wait = back_off(self.failures, FIRST_WAIT, LONGEST_WAIT, self.chance.random())
+        self._again_at = self.clock.monotonic() + wait
         log.warning(
             "completions could not be published; they stay in the outbox",
             publisher=self.publisher.name,

@@ -92,14 +92,13 @@ class Doubt:
 
     def _found(self, job: Job, found: Found) -> Move:
         now = self.site.clock.now()
-        timeouts = self.site.account.timeouts
         log.info("lost task found", job=job.id, image=job.image_id, task=found.task_ref)
         return Move(
             job=job,
             to="running",
             reason=found.reason,
             due_at=now,
-            give_up_at=now + micros(timeouts.export if job.action == "export" else timeouts.copy),
+            give_up_at=now + micros(self.site.timeout(job.action)),
             answer=Answer("ok", found.reason, request_id=found.request_id or job.request_id),
             task_ref=found.task_ref,
             object_keys=found.object_keys or None,

@@ -82,7 +82,7 @@ class Follow:
         job = asked.job
         give_up_at = None
         if asked.overdue:
-            timeout = self._timeout(job)
+            timeout = self.site.timeout(job.action)
             if self._elapsed(job) >= PATIENCE * timeout:
                 return Move(job=job, to="failed", reason=f"given up: {told.reason}", answer=told.answer)
             give_up_at = self.site.clock.now() + micros(timeout / 10)
@@ -107,13 +107,13 @@ class Follow:
             reason=told.reason,
             answer=told.answer,
             due_at=self.site.clock.now(),
-            give_up_at=self.site.clock.now() + micros(self._timeout(job)),
+            give_up_at=self.site.clock.now() + micros(self.site.timeout(job.action)),
             memo={VANISHED: 1},
         )
 
     def _unheard(self, job: Job, reason: str, answer: Answer | None) -> Move:
         """The cloud did not say how the task is: look again, and past the deadline give up."""
-        if self.site.clock.now() >= job.give_up_at + micros(self._timeout(job)):
+        if self.site.clock.now() >= job.give_up_at + micros(self.site.timeout(job.action)):
             return Move(job=job, to="failed", reason=f"given up: its state could not be read: {reason}", answer=answer)
         return Move(
             job=job,
@@ -131,7 +131,3 @@ class Follow:
 
     def _elapsed(self, job: Job) -> float:
         return (self.site.clock.now() - (job.submitted_at or job.created_at)) / SECOND
-
-    def _timeout(self, job: Job) -> float:
-        timeouts = self.site.account.timeouts
-        return timeouts.export if job.action == "export" else timeouts.copy

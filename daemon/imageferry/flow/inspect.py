@@ -119,7 +119,6 @@ class Inspect:
         return LookDone(row, "decided", _summary(decision), decision, jobs)
 
     def _job(self, row: DueLook, decision: Decision, action: PlannedAction, now: int) -> NewJob:
-        timeouts = self.site.account.timeouts
         wanted = next(v.reason for v in decision.verdicts if v.policy == action.policies[0])
         return NewJob(
             place=decision.image.place,
@@ -131,7 +130,7 @@ class Inspect:
             policies=action.policies,
             reason=action.refused.reason if action.refused else f"policy {action.policies[0]}: {wanted}",
             refusal_class=action.refused.klass if action.refused else "",
-            give_up_at=now + micros(timeouts.export if action.action == "export" else timeouts.copy),
+            give_up_at=now + micros(self.site.timeout(action.action)),
             priority=1 if row.priority else FRESH,
         )
 

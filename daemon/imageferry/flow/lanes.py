@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
-from imageferry.core.account import Account
+from imageferry.core.account import WHOLE_ACCOUNT, Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LANE_KINDS, LaneKind
 from imageferry.core.job import ActionKind
@@ -18,8 +18,6 @@ from imageferry.core.pace import Aimd, Expectation, Gcra, RunningLimit
 from imageferry.flow.circuit import Circuit
 from imageferry.ports import Clock, Permit
 from imageferry.telemetry.metrics import Metrics
-
-WHOLE_ACCOUNT: Final = "*"
 
 OVERSLEPT: Final = 0.065
 """Seconds after its slot at which a request may still go; the pace's own margin covers no more."""
@@ -77,13 +75,9 @@ class Lanes:
         self._running: dict[tuple[str, ActionKind], RunningLimit] = {}
         self._expected: dict[ActionKind, Expectation] = {"export": Expectation(), "copy": Expectation()}
 
-    def scope(self, region: str) -> str:
-        """The region, or ``*`` where one host serves all regions."""
-        return region if "{region}" in self.account.endpoint else WHOLE_ACCOUNT
-
     def pace(self, region: str, kind: LaneKind) -> Pace:
         """The pace of one kind of request in the region's lane."""
-        key = (self.scope(region), kind)
+        key = (self.account.lane(region), kind)
         if key not in self._paces:
             self._paces[key] = Pace(self.account.limits[kind].rate, self._clock)
         return self._paces[key]

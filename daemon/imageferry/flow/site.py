@@ -88,6 +88,11 @@ class Site:
         limits = self.account.backoff
         return micros(back_off(tries, limits.first, limits.longest, self.chance.random()))
 
+    def timeout(self, action: ActionKind) -> float:
+        """Seconds that such a task may take, or wait for its first submit."""
+        timeouts = self.account.timeouts
+        return timeouts.export if action == "export" else timeouts.copy
+
     def until(self, due_at: int | None) -> float:
         """Seconds until a time in the ledger; None: as long as a loop may rest."""
         if due_at is None:

@@ -105,7 +105,7 @@ class Submit:
                     to="running",
                     reason=f"accepted as task {accepted.task_ref}",
                     due_at=now + micros(poll_after(0.0, expected, base, min(base, SHORT_WAIT))),
-                    give_up_at=now + micros(self._timeout()),
+                    give_up_at=now + micros(self.site.timeout(self.action)),
                     answer=Answer("ok", "accepted", request_id=accepted.request_id),
                     counted=True,
                     task_ref=accepted.task_ref,
@@ -160,7 +160,7 @@ class Submit:
         busy = answer.klass == "wait_image"
         now = self.site.clock.now()
         timeouts = self.site.account.timeouts
-        give_up_at = job.created_at + micros(timeouts.image) if busy else now + micros(self._timeout())
+        give_up_at = job.created_at + micros(timeouts.image) if busy else now + micros(self.site.timeout(self.action))
         return Move(
             job=job,
             to="in_doubt",
@@ -190,7 +190,3 @@ class Submit:
         region = self.site.region if limit.scope == "region" else None
         counts = await self.site.ledger.in_flight(self.site.account.name, region, self.action)
         return counts.get("running", 0) + counts.get("in_doubt", 0)
-
-    def _timeout(self) -> float:
-        timeouts = self.site.account.timeouts
-        return timeouts.export if self.action == "export" else timeouts.copy

@@ -14,13 +14,15 @@ import structlog
 from imageferry.core.job import ACTION_KINDS, Job
 from imageferry.core.machine import STATES
 from imageferry.core.times import SECOND
-from imageferry.flow.site import Site
+from imageferry.flow.site import Site, micros
 from imageferry.ports import Clock, Ledger, Move
 from imageferry.telemetry.metrics import Metrics
 
 EVERY: Final = 5.0
 """Seconds between two rounds."""
 BATCH: Final = 500
+GRACE: Final = 900.0
+"""Seconds after the start in which nothing is given up, unless its own time-out is shorter."""
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +36,8 @@ class Sweep:
     clock: Clock
     metrics: Metrics
     policies: Callable[[], Sequence[str]]
+    since: int = 0
+    """When the daemon started: what fell overdue while none ran is tried once more before it is given up."""
     _shown: set[str] = field(default_factory=set)
 
     async def step(self) -> float:
@@ -48,7 +52,8 @@ class Sweep:
             site = by_place.get((job.place.account, job.place.region))
             if site is None:
                 continue  # its account is no longer configured: a person decides, nothing is lost
-            await site.carry_out([Move(job=job, to="failed", reason=_too_late(job))])
+            if self.clock.now() >= self.since + micros(min(GRACE, site.timeout(job.action))):
+                await site.carry_out([Move(job=job, to="failed", reason=_too_late(job))])
 
     async def show(self) -> None:
         """Write the gauges that are counted from the ledger."""

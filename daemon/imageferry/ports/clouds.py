@@ -127,10 +127,6 @@ class Cloud(Protocol):
     account: str
     facts: CloudFacts
 
-    def scope(self, region: str, kind: LaneKind) -> str:
-        """The scope in which the vendor counts such requests: the region, or ``*`` for the whole account."""
-        ...
-
     def vendor_time(self, now: int) -> int:
         """Our time ``now`` by the vendor's clock, as far as its answers have told it."""
         ...

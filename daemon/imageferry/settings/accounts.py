@@ -219,6 +219,7 @@ def account(name: str, shape: AccountShape) -> Account:
         storage_endpoint=shape.storage_endpoint or facts.storage_endpoint,
         endpoint_set=shape.endpoint is not None,
         limits=_limits(shape.limits, facts.limits),
+        counted_by=facts.counted_by,
         polls=Polls(**shape.poll.model_dump()),
         timeouts=Timeouts(**shape.timeouts.model_dump(by_alias=True)),
         backoff=Backoff(**shape.backoff.model_dump()),

@@ -17,8 +17,11 @@ Reader = Callable[[object], Any]
 
 
 def claimed(place: Place, image_id: str, facts: Mapping[str, Any]) -> tuple[Image, list[str]]:
-    """The image as an event describes it, and what of the description could not be used."""
-    known: dict[str, Any] = {}
+    """The image as an event describes it, and what of the description could not be used.
+
+    An event that does not say so speaks of no copy made by imageferry: only the ledger could know better.
+    """
+    known: dict[str, Any] = {"is_copy": False}
     doubtful: list[str] = []
     for name, value in facts.items():
         if name in {"id", "cloud", "account", "region", "image_id"} or value is None:

@@ -6,6 +6,8 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
+
 from imageferry.errors import PublishFailed
 from imageferry.flow.announce import LONGEST_WAIT, Announce
 from imageferry.ports import OutboxRow
@@ -55,13 +57,29 @@ async def test_a_publisher_that_is_down_keeps_everything_in_the_outbox(tmp_path:
         shelf = Shelf("file")
         shelf.down = True
         loop = announcing(stage, shelf)
-        waits = [await loop.step() for _ in range(12)]
+        waits = []
+        for _ in range(12):
+            waits.append(await loop.step())
+            stage.clock.jump(waits[-1] + 0.001)
         assert waits[0] <= 0.5
         assert max(waits) <= LONGEST_WAIT
-        assert await stage.ledger.outbox_size() == 3
+        assert (loop.failures, await stage.ledger.outbox_size()) == (12, 3)
         shelf.down = False
         await loop.step()
         assert (shelf.taken, loop.failures, await stage.ledger.outbox_size()) == (ids, 0, 0)
+
+
+async def test_a_publisher_that_is_down_is_not_tried_before_its_wait_is_over_however_often_the_loop_is_woken(
+    tmp_path: Path,
+) -> None:
+    async with staged(tmp_path) as stage:
+        await ended(stage)
+        shelf = Shelf("file")
+        shelf.down = True
+        loop = announcing(stage, shelf)
+        wait = await loop.step()
+        assert [await loop.step() for _ in range(5)] == [pytest.approx(wait)] * 5
+        assert loop.failures == 1
 
 
 async def test_one_publisher_that_is_down_never_holds_up_another(tmp_path: Path) -> None:
@@ -92,7 +110,7 @@ async def test_outcomes_are_counted_by_completion(tmp_path: Path) -> None:
         shelf = Shelf("file")
         shelf.down = True
         loop = announcing(stage, shelf)
-        await loop.step()
+        stage.clock.jump(await loop.step() + 0.001)
         shelf.down = False
         await loop.step()
         text = stage.metrics.exposition().decode()

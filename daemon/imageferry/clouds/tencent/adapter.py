@@ -21,7 +21,6 @@ from imageferry.clouds.tencent.images import DESCRIBE, Images
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
-from imageferry.core.facts import LaneKind
 from imageferry.core.image import Image
 from imageferry.core.job import Job
 from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, Look, Permit, Progress
@@ -45,10 +44,6 @@ class TencentCloud:
         objects = Objects(account, self._wire, credentials, self._client.vendor_now)
         self._exports = exports.Exports(self._client, self._images, objects, account.polls.images)
         self._copies = copies.Copies(self._client, self._images)
-
-    def scope(self, region: str, kind: LaneKind) -> str:  # noqa: ARG002 - other clouds count some kinds otherwise
-        """Requests of every kind are counted by the host they enter at."""
-        return self._client.scope(region)
 
     def vendor_time(self, now: int) -> int:
         """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""

@@ -25,7 +25,6 @@ from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
 VERSION: Final = "2017-03-12"
-WHOLE_ACCOUNT: Final = "*"
 _OK: Final = 200
 
 log = structlog.get_logger(__name__)
@@ -53,16 +52,13 @@ class Client:
 
     def __init__(self, account: Account, gate: Gate, clock: Clock, wire: Wire, credentials: Credentials) -> None:
         self._endpoint = account.endpoint
+        self._lane = account.lane
         self._gate = gate
         self._clock = clock
         self._wire = wire
         self._credentials = credentials
         self._warned: set[str] = set()
         self.time = VendorTime()
-
-    def scope(self, region: str) -> str:
-        """Requests are counted by the host they enter at."""
-        return region if "{region}" in self._endpoint else WHOLE_ACCOUNT
 
     def vendor_now(self) -> int:
         """The time by the vendor's clock."""
@@ -110,7 +106,7 @@ class Client:
             return Told(refused.answer), False
         before = self.time.at(0)
         told = await self._wire.ask(
-            f"{self.scope(asked.region)}/{asked.kind}",
+            f"{self._lane(asked.region)}/{asked.kind}",
             self._signed(asked, keys),
             lambda reply: self._read(asked, reply),
         )

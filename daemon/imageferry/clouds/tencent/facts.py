@@ -47,6 +47,7 @@ FACTS: Final = CloudFacts(
     storage_endpoint="https://{bucket}.cos.{region}.myqcloud.com",
     # How many ExportImages and SyncImages tasks may run at once is not published: learned from the refusals.
     limits={"export": KindLimit(20.0), "copy": KindLimit(10.0), "read": KindLimit(40.0)},
+    counted_by="host",
     formats=("raw", "qcow2", "vhd", "vmdk"),
     prefix_pattern=r"[A-Za-z0-9._-]{1,64}",
     prefix_longest=64,

@@ -146,19 +146,6 @@ def test_the_registry_has_it_and_its_reader() -> None:
     assert (CLOUDS["tencent"], len(READERS)) == (build, 1)
 
 
-async def test_an_endpoint_with_a_region_makes_a_lane_of_each() -> None:
-    account = tencent_account("https://cvm.{region}.example.com")
-    cloud = build(account, OpenGate(), FakeClock(), Metrics())
-    assert [cloud.scope(region, "read") for region in (REGION, OTHER_REGION)] == [REGION, OTHER_REGION]
-    await cloud.aclose()
-
-
-async def test_an_endpoint_without_a_region_makes_one_lane() -> None:
-    cloud = build(tencent_account("https://cvm.example.com"), OpenGate(), FakeClock(), Metrics())
-    assert cloud.scope(REGION, "export") == "*"
-    await cloud.aclose()
-
-
 async def test_the_region_goes_into_the_endpoint_and_the_signature_into_its_own_host() -> None:
     async def answering(peer: Peer) -> None:
         while await peer.request() is not None:
