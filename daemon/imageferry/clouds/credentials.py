@@ -1,14 +1,15 @@
 """Keys for signing: where they come from, kept until they run out, read anew when they must be.
 
 The clients of the clouds call :meth:`Credentials.get` for every request. What differs between vendors (words, files,
-metadata servers) stands in :data:`SOURCES`; a cloud adds its table there. No value of a key is in any error or log.
+metadata servers) stands in :data:`SOURCES`, or in a table that a cloud's own adapter hands over. No value of a key is
+in any error or log.
 """
 
 from __future__ import annotations
 
 import configparser
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -91,9 +92,18 @@ Source = Callable[[Asked], Awaitable[Keys]]
 class Credentials:
     """One account's keys, shared by everything that signs for it."""
 
-    def __init__(self, account: Account, around: Around, wire: Wire, clock: Clock) -> None:
+    def __init__(
+        self,
+        account: Account,
+        around: Around,
+        wire: Wire,
+        clock: Clock,
+        sources: Mapping[str, Source] | None = None,
+    ) -> None:
+        """``sources``: the cloud's own, where it has no row in :data:`SOURCES`."""
         self._asked = Asked(account, around, wire)
         self._clock = clock
+        self._sources = SOURCES[account.cloud] if sources is None else sources
         self._keys: Keys | None = None
         self._winner: Source | None = None
         self._lock = anyio.Lock()
@@ -142,9 +152,8 @@ class Credentials:
 
     async def _read(self) -> Keys:
         """From the source that had them last, else from the configured ones in their order."""
-        sources = SOURCES[self._asked.account.cloud]
         name = self._asked.spec.source
-        chain = [sources[each] for each in CHAIN] if name == "chain" else [sources[name]]
+        chain = chain_of(self._sources) if name == "chain" else [self._sources[name]]
         looked: list[str] = []
         for source in [self._winner] if self._winner else chain:
             try:
@@ -197,8 +206,11 @@ def from_environ(key_id: str, secret: str, tokens: tuple[str, ...]) -> Source:
     return read
 
 
-async def _file(path: Path) -> str | None:
-    """A small text file; None where there is none."""
+async def small_file(path: Path) -> str | None:
+    """A small text file; None where there is none.
+
+    :raises NotHere: it is there, and cannot be read as text.
+    """
     try:
         async with await anyio.open_file(path, "rb") as file:
             return (await file.read(_LARGEST_FILE)).decode()
@@ -208,7 +220,8 @@ async def _file(path: Path) -> str | None:
         raise NotHere(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
 
 
-def _object(reply: Reply) -> Mapping[str, Any]:
+def json_object(reply: Reply) -> Mapping[str, Any]:
+    """The JSON object of a reply's body; empty where it is none."""
     try:
         data = json.loads(reply.body)
     except ValueError:
@@ -219,7 +232,7 @@ def _object(reply: Reply) -> Mapping[str, Any]:
 def _read_plain(reply: Reply) -> Told:
     """A metadata server's reply: its status says it all."""
     if reply.status == 200:  # noqa: PLR2004 - HTTP's own number
-        return Told(Answer("ok", ""), _object(reply), reply)
+        return Told(Answer("ok", ""), json_object(reply), reply)
     return Told(Answer("retry", f"HTTP {reply.status}"), {}, reply)
 
 
@@ -259,7 +272,7 @@ async def _tencent_file(asked: Asked) -> Keys:
         ]
     )
     for path in paths:
-        text = await _file(path)
+        text = await small_file(path)
         if text is not None:
             return _tencent_words(text, profile, path)
     raise NotHere(f"there is no file {' or '.join(map(str, paths))}")
@@ -269,7 +282,7 @@ def _tencent_words(text: str, profile: str, path: Path) -> Keys:
     if text.lstrip().startswith("{"):
         words, names = _json_words(text, path), ("secretId", "secretKey", "token")
     else:
-        words, names = _ini_words(text, profile, path), ("secret_id", "secret_key", "token")
+        words, names = ini_words(text, profile, path), ("secret_id", "secret_key", "token")
     key_id, secret, token = (words.get(name, "") for name in names)
     if not (key_id and secret):
         raise NotHere(f"{path} has no {names[0]} and {names[1]} for profile {profile}")
@@ -284,7 +297,11 @@ def _json_words(text: str, path: Path) -> dict[str, str]:
     return {name: value for name, value in data.items() if isinstance(value, str)}
 
 
-def _ini_words(text: str, profile: str, path: Path) -> dict[str, str]:
+def ini_words(text: str, profile: str, path: Path) -> dict[str, str]:
+    """The words of one section of an INI file; empty where it has no such section.
+
+    :raises NotHere: it is no INI file.
+    """
     reader = configparser.ConfigParser(interpolation=None)
     try:
         reader.read_string(text)
@@ -296,18 +313,23 @@ def _ini_words(text: str, profile: str, path: Path) -> dict[str, str]:
 async def _tencent_instance(asked: Asked) -> Keys:
     """The role of the machine, by its metadata server."""
     base = (asked.around.metadata or _TENCENT_METADATA) + _TENCENT_ROLES
-    named = await _metadata(asked, base)
+    named = await metadata(asked, base)
     role = named.body.decode(errors="replace").strip()
     if not role or "/" in role or not role.isascii():
         raise NotHere("the metadata server names no role of this machine")
-    reply = await _metadata(asked, base + role)
-    data = _object(reply)
+    reply = await metadata(asked, base + role)
+    data = json_object(reply)
     if data.get("Code") != "Success":
         raise Unreachable(f"the metadata server says of role {role}: {foreign(str(data.get('Code')))}")
     return _temporary(data, "the metadata server")
 
 
-async def _metadata(asked: Asked, url: str) -> Reply:
+async def metadata(asked: Asked, url: str) -> Reply:
+    """What a metadata server says.
+
+    :raises NotHere: it has nothing there.
+    :raises Unreachable: it did not answer, or not with a success.
+    """
     host = url.partition("://")[2].partition("/")[0]
     request = Request("metadata", "GET", url, {"Host": host}, deadline=_QUICK)
     told = await asked.wire.ask(POOL, request, _read_plain)
@@ -324,7 +346,7 @@ async def _tencent_oidc(asked: Asked) -> Keys:
     if not all(environ.get(name) for name in _TENCENT_OIDC):
         raise NotHere(f"the environment has no {', '.join(_TENCENT_OIDC)}")
     region, provider, path, role = (environ[name] for name in _TENCENT_OIDC)
-    token = await _file(Path(path))
+    token = await small_file(Path(path))
     if token is None:
         raise NotHere(f"there is no file {path} (TKE_WEB_IDENTITY_TOKEN_FILE)")
     wanted = {"ProviderId": provider, "WebIdentityToken": token.strip(), "RoleArn": role}
@@ -353,6 +375,12 @@ def _assume(endpoint: str, region: str, body: bytes) -> Request:
 
 CHAIN: Final = ("env", "file", "instance", "oidc")
 """The order in which the vendors' own SDKs look."""
+
+
+def chain_of(sources: Mapping[str, Source]) -> Sequence[Source]:
+    """A cloud's sources in the order of a chain: its own ``chain`` where it has one, else those it has of the usual."""
+    return [sources["chain"]] if "chain" in sources else [sources[each] for each in CHAIN if each in sources]
+
 
 SOURCES: Final[dict[str, Mapping[str, Source]]] = {
     "tencent": {

@@ -34,9 +34,13 @@ class Request(NamedTuple):
 
 
 class Journal:
-    """Counters over all requests, and the last of them."""
+    """Counters over all requests, and the last of them.
 
-    def __init__(self) -> None:
+    ``throttling``: the vendor codes of a request that is refused for its rate.
+    """
+
+    def __init__(self, *throttling: str) -> None:
+        self._throttling = throttling or ("RequestLimitExceeded",)
         self.last: deque[Request] = deque(maxlen=KEPT)
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """(action, outcome) -> requests."""
@@ -63,7 +67,7 @@ class Journal:
     @property
     def throttled(self) -> int:
         """How many requests were refused for their rate."""
-        return self.answered("RequestLimitExceeded")
+        return sum(self.answered(code) for code in self._throttling)
 
     def to_json(self) -> dict[str, Any]:
         """The counters as the state endpoint shows them."""

@@ -54,6 +54,8 @@ class NewImage:
     """CREATEFAILED instead of NORMAL."""
     created_at: int | None = None
     """Microseconds UTC; None: now."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Facts that only one cloud's images have, in that rehearsal's own words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ class Task:
     """An export or a copy that was accepted."""
 
     id: str
-    action: Literal["ExportImages", "SyncImages"]
+    action: str
     region: str
     image_id: str
     destination: str

@@ -20,14 +20,15 @@ is still caught.
 class RateWindow:
     """Arrivals of one kind; refused ones count too."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = WINDOW) -> None:
+        self._width = width
         self._arrivals: deque[float] = deque()
         self.busiest = 0
         """The most arrivals within any window so far."""
 
     def arrive(self, at: float) -> int:
         """Count an arrival at ``at`` (monotonic seconds); how many the window that ends with it holds."""
-        oldest = at - WINDOW
+        oldest = at - self._width
         while self._arrivals and self._arrivals[0] <= oldest:
             self._arrivals.popleft()
         self._arrivals.append(at)
@@ -36,14 +37,15 @@ class RateWindow:
 
 
 class RateWindows:
-    """A window for each (action, entry, key); made when it is first needed."""
+    """A window of ``width`` seconds for each (action, entry, key); made when it is first needed."""
 
-    def __init__(self) -> None:
+    def __init__(self, width: float = WINDOW) -> None:
+        self._width = width
         self._windows: dict[tuple[str, str, str], RateWindow] = {}
 
     def arrive(self, lane: tuple[str, str, str], at: float) -> int:
         """Count an arrival in a lane; how many its window holds."""
-        return self._windows.setdefault(lane, RateWindow()).arrive(at)
+        return self._windows.setdefault(lane, RateWindow(self._width)).arrive(at)
 
     def busiest(self) -> dict[tuple[str, str], int]:
         """(action, entry) -> the most arrivals of one key within any window."""

@@ -1,12 +1,14 @@
 """JD Cloud's words, rules and limits, as data.
 
 Read by settings, policies and the adapter; asks nobody anything.
-Facts that only this cloud's images have, in ``Image.extra``: ``root_device`` (``cloudDisk`` or ``localDisk``) and
-``imported`` (true or false; absent where the API is too old to say).
+Facts that only this cloud's images have, in ``Image.extra``: ``root_device`` (``cloudDisk`` or ``localDisk``),
+``imported`` (true or false; absent where the API is too old to say), ``data_disks`` (how many) and ``progress`` (of a
+copy, in percent).
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypted, extra, judge, visible, windows
@@ -20,6 +22,17 @@ def _windows_not_imported(wish: Wish) -> bool:
 def _same_region(wish: Wish) -> bool:
     return wish.destination == wish.image.place.region
 
+
+def _no_role_name(wish: Wish) -> bool:
+    role = wish.options.get("role")
+    return bool(role) and _ROLE.fullmatch(str(role)) is None
+
+
+def _dotted(wish: Wish) -> bool:
+    return "." in wish.destination
+
+
+_ROLE: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{3,63}")
 
 _NEVER: Final = (
     Rule(
@@ -53,6 +66,15 @@ _NEVER: Final = (
         encrypted,
         "JD Cloud never copies images with encrypted snapshots (Copy encrypted snapshot is not support)",
     ),
+    Rule(
+        EXPORT,
+        _no_role_name,
+        "JD Cloud takes role names of 4 to 64 letters, digits, hyphens and underscores, a letter first; this is none",
+        "permanent_config",
+    ),
+    Rule(
+        EXPORT, _dotted, "JD Cloud's bucket names have no dots; {destination} cannot be one of them", "permanent_config"
+    ),
     Rule(COPY, _same_region, "JD Cloud copies to another region only; {destination} is the image's own"),
 )
 
@@ -77,7 +99,7 @@ FACTS: Final = CloudFacts(
     preflight=judge(*_NEVER),
     notes={
         "credentials.oidc": "JD Cloud has no sign-in by OIDC",
-        "disks": "the system disk alone unless a policy asks for all of them",
+        "disks": "data disks are asked for only where the image has any",
         "format": "always qcow2",
         "role": "the service role that may write to the bucket",
     },

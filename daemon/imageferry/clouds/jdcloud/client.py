@@ -1,0 +1,273 @@
+"""Signed requests to JD Cloud's image API: one at a time, each with its own permit, its answer classified.
+
+Used by the images, exports and copies of this cloud. It sends nothing twice, but for one case each: a request that was
+refused because of its nonce, of our clock, of its keys or of how its token was written is signed anew, once.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+from urllib.parse import unquote
+
+import structlog
+
+from imageferry.clouds.credentials import Credentials, Keys
+from imageferry.clouds.jdcloud.codes import NONCE_USED, NOT_PROVEN, about_running, classify
+from imageferry.clouds.jdcloud.sign import V2, Scheme, Scope, Signable, authorization, path_text, query_text
+from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign, http_date
+from imageferry.core.account import Account
+from imageferry.core.answers import Answer
+from imageferry.core.facts import LaneKind
+from imageferry.core.job import Job
+from imageferry.core.times import SECOND
+from imageferry.errors import CircuitOpen, Refused
+from imageferry.ports import Clock, Gate, Permit
+
+VERSION: Final = "v1"
+SERVICE: Final = "vm"
+WHOLE_ACCOUNT: Final = "*"
+CLOCK_OFF: Final = 60 * SECOND
+"""A clock that is off by more than this may be why a signature was refused."""
+LONGEST_WAIT: Final = 3600.0
+"""Seconds of a Retry-After that are believed."""
+
+_ERROR: Final = 400
+_SERVER: Final = 500
+_UNPROVEN: Final = 401
+
+log = structlog.get_logger(__name__)
+
+TokenForm = Literal["base64", "raw"]
+OTHER_FORM: Final[dict[TokenForm, TokenForm]] = {"base64": "raw", "raw": "base64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """What of a request's signature the vendor's own tools do not agree on."""
+
+    scheme: Scheme = V2
+    token: TokenForm = "base64"  # noqa: S105 - how one is written
+    """How the header of a temporary key's token is tried first; the other way is tried where it is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One API request: GET without a body, POST with one."""
+
+    api: str
+    """The vendor's name of the operation."""
+    region: str
+    kind: LaneKind
+    path: str
+    """What follows the region, not encoded."""
+    query: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    submits: bool = False
+    """It starts a task: an answer that cannot be read leaves open whether it did."""
+
+
+class Client:
+    """One account's way to the image API."""
+
+    def __init__(
+        self,
+        account: Account,
+        gate: Gate,
+        clock: Clock,
+        wire: Wire,
+        credentials: Credentials,
+        *,
+        dialect: Dialect,
+        nonce: Callable[[], object],
+    ) -> None:
+        """``nonce``: something new at every call."""
+        self._endpoint = account.endpoint
+        self._gate = gate
+        self._clock = clock
+        self._wire = wire
+        self._credentials = credentials
+        self._scheme = dialect.scheme
+        self._form = dialect.token
+        self._form_proven = False
+        self._nonce = nonce
+        self.time = VendorTime()
+
+    def scope(self, region: str) -> str:
+        """One host serves all regions, unless the endpoint names the region."""
+        return region if "{region}" in self._endpoint else WHOLE_ACCOUNT
+
+    def vendor_now(self) -> int:
+        """The time by the vendor's clock."""
+        return self.time.at(self._clock.now())
+
+    async def ask(self, asked: Call) -> Told:
+        """Send a call with a permit of its own.
+
+        :raises CircuitOpen: the account is closed off.
+        """
+        async with self._gate.enter(asked.region, asked.kind) as permit:
+            told, again = await self._once(asked, permit, last=False)
+        if not again:
+            return told
+        async with self._gate.enter(asked.region, asked.kind) as permit:
+            return (await self._once(asked, permit, last=True))[0]
+
+    async def read(self, asked: Call) -> Told:
+        """The same, where only a success is of use.
+
+        :raises Refused: it was not answered, or not with a success.
+        """
+        told = await self.ask(asked)
+        if told.answer.klass != "ok":
+            raise Refused(told.answer)
+        return told
+
+    async def submit(self, asked: Call, permit: Permit) -> Told:
+        """Send a call with the permit that the caller has."""
+        told, again = await self._once(asked, permit, last=False)
+        if not again:
+            return told
+        try:
+            async with self._gate.enter(asked.region, asked.kind) as second:
+                return (await self._once(asked, second, last=True))[0]
+        except CircuitOpen:
+            return told
+
+    async def _once(self, asked: Call, permit: Permit, *, last: bool) -> tuple[Told, bool]:
+        """One request, judged; and whether it is worth another that is signed anew."""
+        try:
+            keys = await self._credentials.get()
+        except Refused as refused:
+            permit.judged(refused.answer)
+            return Told(refused.answer), False
+        before, form = self.time.at(0), self._form
+        told = await self._wire.ask(
+            f"{self.scope(asked.region)}/{asked.kind}",
+            self._signed(asked, keys, form),
+            lambda reply: _read(asked, reply),
+        )
+        if told.reply is not None:
+            self.time.learn(told.reply, complained=told.answer.klass == "auth")
+        if told.answer.klass == "ok" and keys.token:
+            self._form, self._form_proven = form, True
+        again = not last and await self._corrected(told, keys, before, form)
+        # A refusal that is being put right says nothing of the keys: it must not close the account off.
+        permit.judged(replace(told.answer, klass="retry") if again else told.answer)
+        return told, again
+
+    async def _corrected(self, told: Told, keys: Keys, before: int, form: TokenForm) -> bool:
+        """Whether something that the refusal may be about is different now."""
+        if told.answer.vendor_code == NONCE_USED:
+            return True
+        if not _unproven(told):
+            return False
+        off = self.time.at(0) - before
+        if abs(off) > CLOCK_OFF:
+            log.warning("the clock is off; the vendor's is used", seconds=round(off / SECOND))
+            return True
+        if await self._renewed(keys):
+            return True
+        if keys.token and not self._form_proven:
+            self._form = OTHER_FORM[form]
+            return True
+        return False
+
+    async def _renewed(self, keys: Keys) -> bool:
+        try:
+            return await self._credentials.refresh(keys) != keys
+        except Refused:
+            return False
+
+    def _signed(self, asked: Call, keys: Keys, form: TokenForm) -> Request:
+        scheme, _, rest = self._endpoint.replace("{region}", asked.region).partition("://")
+        netloc, _, prefix = rest.partition("/")
+        path = f"/{unquote(prefix)}/{VERSION}/regions/{asked.region}/{asked.path}".replace("//", "/")
+        headers = {
+            "content-type": "application/json",
+            "host": netloc.removesuffix(":80").removesuffix(":443"),
+            "x-jdcloud-date": datetime.fromtimestamp(self.vendor_now() // SECOND, UTC).strftime("%Y%m%dT%H%M%SZ"),
+            "x-jdcloud-nonce": str(self._nonce()),
+        }
+        if keys.token:
+            token = b64encode(keys.token.encode()).decode() if form == "base64" else keys.token
+            headers["x-jdcloud-security-token"] = token
+        method = "POST" if asked.body else "GET"
+        signable = Signable(method, path, asked.query, headers, asked.body)
+        proof = authorization(signable, Scope(asked.region, SERVICE), keys.id, keys.secret, self._scheme)
+        query = f"?{query_text(asked.query)}" if asked.query else ""
+        url = f"{scheme}://{netloc}{path_text(path)}{query}"
+        return Request(asked.api, method, url, {**headers, "authorization": proof}, asked.body)
+
+
+def said_well(job: Job, reason: str) -> Answer | None:
+    """The answer of a job that succeeded; None where its last one was good, which has more to tell."""
+    return None if job.klass in ("", "ok") else Answer("ok", reason, request_id=job.request_id)
+
+
+def _unproven(told: Told) -> bool:
+    """Whether the vendor does not believe who asks; what a proven asker may not do is another matter."""
+    if told.reply is None or told.answer.klass != "auth":
+        return False
+    return told.answer.vendor_code in NOT_PROVEN or told.reply.status == _UNPROVEN
+
+
+def _read(asked: Call, reply: Reply) -> Told:
+    """A body with an error in it is a refusal, whatever the HTTP status; so is an HTTP status from 400 on."""
+    data = _object(reply.body)
+    given = data.get("error") if data is not None else None
+    error = given if isinstance(given, Mapping) else {}
+    request_id = str((data or {}).get("requestId") or reply.headers.get("x-jdcloud-request-id", ""))
+    if _number(error.get("code")) or error.get("status") or reply.status >= _ERROR:
+        return Told(_refusal(asked, reply, error, request_id), {}, reply)
+    if data is None or "result" not in data:
+        what = "an unreadable body" if data is None else "no result"
+        reason = f"the API answered HTTP {reply.status} with {what}"
+        return Told(Answer("unanswered" if asked.submits else "retry", reason, request_id=request_id), {}, reply)
+    result = data["result"]
+    return Told(Answer("ok", "", request_id=request_id), result if isinstance(result, Mapping) else {}, reply)
+
+
+def _refusal(asked: Call, reply: Reply, error: Mapping[str, Any], request_id: str) -> Answer:
+    status, message = str(error.get("status") or ""), str(error.get("message") or "")
+    number = _number(error.get("code")) or reply.status
+    klass = classify(status, message, number)
+    if not error and asked.submits and reply.status >= _SERVER:
+        klass = "unanswered"
+    return Answer(
+        klass,
+        foreign(message) or f"the API answered with HTTP {reply.status}",
+        vendor_code=foreign(status),
+        request_id=request_id,
+        retry_after=_retry_after(reply),
+        about_running=about_running(status, message),
+    )
+
+
+def _retry_after(reply: Reply) -> float | None:
+    """Seconds, however the header writes them."""
+    text = reply.headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdecimal():
+        return min(float(text), LONGEST_WAIT)
+    until, now = http_date(text), http_date(reply.headers.get("date", ""))
+    if until is None or now is None:
+        return None
+    return min(max(0.0, (until - now) / SECOND), LONGEST_WAIT)
+
+
+def _object(body: bytes) -> Mapping[str, Any] | None:
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return data if isinstance(data, dict) else None
+
+
+def _number(value: object) -> int:
+    """An error's number; 0 where it has none."""
+    text = str(value)
+    return int(text) if text.isascii() and text.isdecimal() else 0
