@@ -8,7 +8,6 @@ reader is a group of its own, and they take turns. A rate counts from the first 
 from __future__ import annotations
 
 import json
-import random
 import sqlite3
 import statistics
 import time
@@ -20,14 +19,14 @@ from uuid import uuid4
 
 import anyio
 from aiokafka import AIOKafkaConsumer
-from imageferry.ledgers.sqlite import open_ledger
 
 from bench.report import Row, Size, at_least
-from bench.town import events, house
+from bench.town import event, house
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import READERS
 from imageferry.core.policy import PolicySet
 from imageferry.flow.intake import Directory, Recorder
+from imageferry.ledgers.sqlite import open_ledger
 from imageferry.policies import PolicyBook
 from imageferry.ports import Delivery, Intake
 from imageferry.settings import load
@@ -90,8 +89,8 @@ async def filled_topic(broker: Broker, count: int) -> str:
     topic = await create_topic(broker, f"bench-{uuid4().hex}", PARTITIONS)
     async with producing(broker) as producer:
         waiting = []
-        for event in events(count, random.Random(5)):
-            waiting.append(await producer.send(topic, event))
+        for number in range(count):
+            waiting.append(await producer.send(topic, event(number)))
             if len(waiting) == PARALLEL_SENDS:
                 for sent in waiting:
                     await sent
@@ -159,7 +158,7 @@ class Store:
         self._connection.close()
 
 
-# --- the daemon's own intake -------------------------------------------------------------------------------------------
+# --- the daemon's own intake ------------------------------------------------------------------------------------------
 
 
 async def whole_intake(broker: Broker, topic: str, count: int, folder: Path) -> float:

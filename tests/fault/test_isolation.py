@@ -20,9 +20,7 @@ SLACK = 3.0
 
 
 async def test_a_copy_to_two_regions_of_which_one_refuses_succeeds_in_the_other(tmp_path: Path) -> None:
-    cloud = tencent(
-        SystemClock(), copy_seconds=0.5, refused_destinations={REFUSING: "UnsupportedOperation.Region"}
-    )
+    cloud = tencent(SystemClock(), copy_seconds=0.5, refused_destinations={REFUSING: "UnsupportedOperation.Region"})
     ids = [image(cloud) for _ in range(3)]
     async with served(cloud) as url:
         house = House(tmp_path, {"prod": brisk(url, regions=REGIONS)}, policies=[copy_to(REFUSING, OTHER_REGION)])
@@ -47,7 +45,10 @@ async def seconds_to_end(folder: Path, *, beside_a_hanging_account: bool) -> flo
     hanging.misbehave(Misbehaviour(fault="hang"))
     ids = [image(good) for _ in range(20)]
     async with served(good) as good_url, served(hanging) as hanging_url:
-        accounts = {"good": brisk(good_url, account_id="100", **SLOW), "hung": brisk(hanging_url, account_id="200", **SLOW)}
+        accounts = {
+            "good": brisk(good_url, account_id="100", **SLOW),
+            "hung": brisk(hanging_url, account_id="200", **SLOW),
+        }
         house = House(folder, accounts)
         if beside_a_hanging_account:
             house.tell([event(image(hanging), number=number, account="hung") for number in range(20)])

@@ -1,4 +1,4 @@
-"""``kill -9`` at random moments: whatever the daemon was doing, every image ends with one task at the cloud, and one end.
+"""``kill -9`` at random moments: every image still ends with one task at the cloud, and with one end.
 
 The daemon is a process of its own; the rehearsal cloud lives on in the test's, as a cloud does.
 """

@@ -31,7 +31,9 @@ async def test_late_work_is_found_and_never_repeated(
     for img, after in ids.items():
         cloud.misbehave(Misbehaviour(fault="drop", action=action, image_id=img, count=1, work="late", after=after))
     async with served(cloud) as url:
-        house = House(tmp_path, {"prod": brisk(url, request="3s", settle="4s", regions=[REGION, OTHER_REGION])}, policies=[policy])
+        house = House(
+            tmp_path, {"prod": brisk(url, request="3s", settle="4s", regions=[REGION, OTHER_REGION])}, policies=[policy]
+        )
         house.tell([event(img) for img in ids])
         await run_until_idle(house)
     assert accepted_once(cloud) == {(img, destination) for img in ids}

@@ -1,7 +1,8 @@
-"""What the fault tests share: a site at a rehearsal cloud on a clock that steps move, and brisk accounts for daemons."""
+"""What fault tests share: a site at a rehearsal cloud on a clock that steps move, and brisk accounts for daemons."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -67,6 +68,7 @@ async def walked(stage: Stage, most: int = 100) -> list[Job]:
         await stage.submit("copy")
         await stage.doubt()
         await stage.follow()
+        await stage.sweep()
         now = stage.clock.now()
         ahead = [job.due_at - now for job in await stage.jobs() if job.state not in END_STATES and job.due_at > now]
         stage.clock.jump(min(ahead, default=SECOND) / SECOND)
@@ -94,3 +96,11 @@ def brisk(base_url: str, *, settle: str = "1500ms", request: str = "1s", **chang
     timeouts = {"request": request, "settle": settle, "image": "60s", "export": "60s", "copy": "60s"}
     timeouts |= changes.pop("timeouts", {})
     return account(base_url, timeouts=timeouts, **changes)
+
+
+def ops_of(house: House) -> str | None:
+    """Where the daemon says that it serves metrics and health."""
+    if not house.log.exists():
+        return None
+    lines = [json.loads(line) for line in house.log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return next((f"http://{line['address']}" for line in lines if "address" in line), None)
