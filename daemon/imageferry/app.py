@@ -136,6 +136,7 @@ class Daemon:
             ledger = parts.ledger
             await parts.hold.step()
             stack.push_async_callback(ledger.release_lanes, parts.hold.owner)
+            await ledger.published("", (), [one.publisher.name for one, _ in parts.announcing], self.clock.now())
             for site in parts.sites:
                 await ledger.recover(site.account.name, site.region, self.clock.now(), self.clock.now())
             ops = await stack.enter_async_context(serving(self._ops_app(parts), *self.settings.ops))
@@ -278,6 +279,7 @@ class Daemon:
 
     def _start_flow(self, group: TaskGroup, parts: Parts) -> None:
         sweep = Sweep(parts.sites, parts.ledger, self.clock, self.metrics, lambda: self.book.current.names)
+        sweep.since = self.clock.now()
         loops: list[Loop] = [
             ("sweep", sweep.step, self.stopping.bell(self.clock)),
             ("hold", parts.hold.step, self.stopping.bell(self.clock)),

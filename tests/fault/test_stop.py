@@ -18,7 +18,7 @@ from imageferry.core.machine import END_STATES
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import EXPORT_ALL, House, daemon_process, event, run_until_idle, running_daemon
-from support.faults import accepted_once, brisk, ended_once, ops_of
+from support.faults import accepted_once, alive, brisk, ended_once, ops_of
 from support.rehearsals import BUCKET, image, served, tencent
 from support.waiting import until
 
@@ -43,7 +43,7 @@ async def test_a_stop_lets_requests_in_flight_finish_begins_no_new_work_and_lose
         house = House(tmp_path, {"prod": brisk(url, limits=FIVE, request="5s", settle="6s")})
         house.tell([event(img) for img in ids])
         async with daemon_process(house) as process:
-            await until(lambda: cloud.requests.asked("ExportImages") >= 4)
+            await until(alive(process, house, lambda: cloud.requests.asked("ExportImages") >= 4))
             process.send_signal(signal.SIGTERM)
             sent = cloud.requests.asked("ExportImages")
             assert await ends(process, 10) == 0
@@ -66,7 +66,7 @@ async def test_a_second_signal_stops_waiting_and_the_next_start_finds_what_was_i
         house = House(tmp_path, {"prod": brisk(url, request="6s", settle="7s")})
         house.tell([event(img) for img in ids])
         async with daemon_process(house) as process:
-            await until(lambda: len(cloud.tasks) == 3)
+            await until(alive(process, house, lambda: len(cloud.tasks) == 3))
             process.send_signal(signal.SIGTERM)
             await until(says(house, "stopping: first the sources"))
             process.send_signal(signal.SIGTERM)
@@ -85,7 +85,7 @@ async def test_a_job_that_ends_during_the_stop_is_still_announced(tmp_path: Path
         house = House(tmp_path, {"prod": brisk(url, request="5s", settle="6s")})
         house.tell([event(img)])
         async with daemon_process(house) as process:
-            await until(lambda: len(cloud.tasks) == 1)
+            await until(alive(process, house, lambda: len(cloud.tasks) == 1))
             cloud.misbehave(Misbehaviour(fault="slow", action="DescribeImages", after=1.5))
             await until(lambda: cloud.requests.asked("DescribeImages") == 2)
             process.send_signal(signal.SIGTERM)
@@ -105,7 +105,7 @@ async def test_the_outbox_is_drained_although_its_publisher_comes_back_only_duri
     async with served(cloud) as url:
         house = House(tmp_path, {"prod": brisk(url)})
         async with daemon_process(house) as process:
-            await until(house.completions.exists)
+            await until(alive(process, house, house.completions.exists))
             take_away(house)
             house.tell([event(img)])
             await until(lambda: house.log.exists() and says(house, "completions could not be published")())
@@ -152,7 +152,7 @@ async def test_a_reload_takes_the_whole_new_set_and_keeps_the_old_one_when_a_fil
         house = House(tmp_path, {"prod": brisk(url)})
         async with daemon_process(house) as process:
             house.tell([event(first)])
-            await until(lambda: len(house.completed()) == 1)
+            await until(alive(process, house, lambda: len(house.completed()) == 1))
             rewrite(house, {**EXPORT_ALL, "name": "renamed"}, {**EXPORT_ALL, "name": "another"})
             process.send_signal(signal.SIGHUP)
             await until(says(house, "policies read again"))

@@ -16,7 +16,7 @@ from imageferry.rehearsal.options import REHEARSAL_KEY
 from imageferry.rehearsal.tencent import TencentRehearsal
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import House, daemon_process, event
-from support.faults import brisk, ops_of
+from support.faults import alive, brisk, ops_of
 from support.rehearsals import image, served, tencent
 from support.waiting import until
 
@@ -52,7 +52,10 @@ async def scene(folder: Path) -> AsyncIterator[Scene]:
             house.tell([event(image(bad), number=number, account="bad")])
         house.tell([event(image(good), number=number, account="good") for number in range(30, 33)])
         async with daemon_process(house) as process:
-            await until(lambda: len(house.completed()) == 3 and b"closed off" in house.log.read_bytes())
+            done = alive(
+                process, house, lambda: len(house.completed()) == 3 and b"closed off" in house.log.read_bytes()
+            )
+            await until(done)
             seen = Scene(house, bad, str(ops_of(house)))
             yield seen
             process.send_signal(signal.SIGTERM)
@@ -102,7 +105,7 @@ async def test_a_reload_lets_the_account_try_again_with_one_request(tmp_path: Pa
         house = House(tmp_path, {"bad": brisk(url, credentials=CREDENTIALS)})
         house.tell([event(image(bad))])
         async with daemon_process(house) as process:
-            await until(lambda: bad.requests.asked() == 1)
+            await until(alive(process, house, lambda: bad.requests.asked() == 1))
             await until(lambda: b"closed off" in house.log.read_bytes())
             process.send_signal(signal.SIGHUP)
             await until(lambda: bad.requests.asked() == 2)

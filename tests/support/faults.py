@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from anyio.abc import Process
 
 from imageferry.core.account import Backoff, Polls, Timeouts
 from imageferry.core.job import Job
@@ -82,13 +84,27 @@ def accepted_once(cloud: TencentRehearsal) -> set[tuple[str, str]]:
     return {(image_id, destination) for _, image_id, destination in cloud.requests.accepted}
 
 
-async def ended_once(house: House) -> dict[str, str]:
-    """Image -> end state, of every job; fails where a job goes on, or was not announced exactly once."""
+async def ended_once(house: House, *, killed: bool = False) -> dict[str, str]:
+    """Image -> end state, of every job; fails where a job goes on, or its end was not announced under its one id.
+
+    :param killed: a kill between publishing and marking repeats an announcement; a repeat must be the same, to the byte.
+    """
     jobs = await house.jobs()
-    announced = Counter(one["id"] for one in house.completed())
+    lines = house.completions.read_text().splitlines()
+    announced = Counter(json.loads(line)["id"] for line in (set(lines) if killed else lines))
     assert announced == Counter(f"{job['id']}-{job['attempt']}" for job in jobs)
     assert len({(job["image_id"], job["action"], job["destination"]) for job in jobs}) == len(jobs)
     return {job["image_id"]: job["state"] for job in jobs}
+
+
+def alive(process: Process, house: House, condition: Callable[[], bool]) -> Callable[[], bool]:
+    """The condition, for as long as the daemon lives; one that has ended fails the test with the end of its log."""
+
+    def holds() -> bool:
+        assert process.returncode is None, house.log.read_text()[-2000:]
+        return condition()
+
+    return holds
 
 
 def brisk(base_url: str, *, settle: str = "1500ms", request: str = "1s", **changes: Any) -> dict[str, Any]:
