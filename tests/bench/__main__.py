@@ -64,6 +64,7 @@ def main(arguments: Sequence[str]) -> None:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; expected any of {', '.join(MEASUREMENTS)}")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL)
     print(table(measured(given.names or list(MEASUREMENTS), Size().shrunk(given.divide))))  # noqa: T201 - its output
 
 

@@ -94,9 +94,9 @@ class Size:
     starts: int = 5
     submits: int = 300
     """Jobs that this daemon submits before its memory is read."""
-    commits: int = 3_000
+    commits: int = 1_500
     """One by one."""
-    calls: int = 60_000
+    calls: int = 40_000
     """Many at once."""
 
     def shrunk(self, divisor: float) -> Size:
