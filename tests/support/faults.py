@@ -87,7 +87,7 @@ def accepted_once(cloud: TencentRehearsal) -> set[tuple[str, str]]:
 async def ended_once(house: House, *, killed: bool = False) -> dict[str, str]:
     """Image -> end state, of every job; fails where a job goes on, or its end was not announced under its one id.
 
-    :param killed: a kill between publishing and marking repeats an announcement; a repeat must be the same, to the byte.
+    :param killed: a kill between publishing and marking repeats an announcement; it must be the same, to the byte.
     """
     jobs = await house.jobs()
     lines = house.completions.read_text().splitlines()

@@ -54,7 +54,7 @@ def command(config: Path | None, until_idle: bool) -> None:  # noqa: FBT001 - cl
     ended = anyio.run(_supervised, daemon)
     for reason in ended.stuck:
         click.echo(f"imageferry: work is left undone: {reason}", err=True)
-    if ended.failed:
+    if until_idle and ended.failed:
         sys.exit(SOME_JOBS_FAILED)
     if until_idle and ended.stuck:
         sys.exit(FAILED)
