@@ -24,6 +24,7 @@ from imageferry.control import Handler, Request, listening, socket_path
 from imageferry.core.account import Account
 from imageferry.core.completion import job_json
 from imageferry.core.image import Place
+from imageferry.core.job import JobFilter
 from imageferry.errors import ImageferryError, MoveConflict, MoveForbidden
 from imageferry.flow.announce import Announce
 from imageferry.flow.doubt import Doubt
@@ -40,11 +41,11 @@ from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
 from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
-from imageferry.ports import Clock, EventSource, JobFilter, Ledger
+from imageferry.ports import Clock, EventSource, Ledger
 from imageferry.publishers.registry import PUBLISHERS
 from imageferry.settings import Settings
 from imageferry.sources.registry import SOURCES
-from imageferry.telemetry.http import JobQuery, ops_app, serving
+from imageferry.telemetry.http import ops_app, serving
 from imageferry.telemetry.liveness import Heartbeats
 from imageferry.telemetry.metrics import Metrics
 
@@ -55,6 +56,9 @@ DRAIN: Final = 10.0
 OWNER: Final = "daemon"
 """Who holds the lanes of a ledger that only one daemon can hold."""
 IDLE_EVERY: Final = 0.2
+
+Loop = tuple[str, Step, Bell]
+"""Its name, what it does each time, and what wakes it."""
 
 log = structlog.get_logger(__name__)
 
@@ -132,9 +136,11 @@ class Daemon:
             ledger = parts.ledger
             await parts.hold.step()
             stack.push_async_callback(ledger.release_lanes, parts.hold.owner)
+            await ledger.published("", (), [one.publisher.name for one, _ in parts.announcing], self.clock.now())
             for site in parts.sites:
                 await ledger.recover(site.account.name, site.region, self.clock.now(), self.clock.now())
             ops = await stack.enter_async_context(serving(self._ops_app(parts), *self.settings.ops))
+            log.info("serving metrics and health", address=f"{ops[0]}:{ops[1]}")
             socket = socket_path(sqlite_path(self.settings.ledger_url))
             await stack.enter_async_context(listening(socket, self._steer(parts)))
             self.orders.reload = lambda: self._reload(parts.sites)
@@ -146,8 +152,10 @@ class Daemon:
     async def _work(self, parts: Parts, started: Callable[[], None]) -> None:
         """The loops' task groups, nested so that leaving them is the ordered stop."""
         async with anyio.create_task_group() as announcers:
+            drained = Stopping()  # never said: publishers go on until the outbox is empty
             for announce, bell in parts.announcing:
-                self._start(announcers, f"announce {announce.publisher.name}", announce.step, bell, parts.beats)
+                name = f"announce {announce.publisher.name}"
+                self._start(announcers, (name, announce.step, bell), parts.beats, drained)
             async with anyio.create_task_group() as flow:
                 self._start_flow(flow, parts)
                 async with anyio.create_task_group() as intake:
@@ -239,8 +247,8 @@ class Daemon:
         self.metrics.policies_reload_failed.set(0 if self.wrong is None else 1)
 
     def _ops_app(self, parts: Parts) -> ASGIApp:
-        async def jobs(query: JobQuery) -> list[dict[str, Any]]:
-            return [job_json(job) for job in await parts.ledger.jobs(JobFilter(*query))]
+        async def jobs(want: JobFilter) -> list[dict[str, Any]]:
+            return [job_json(job) for job in await parts.ledger.jobs(want)]
 
         def stopped() -> list[str]:
             return parts.beats.stopped(self.clock.monotonic(), LOOP_STUCK)
@@ -260,28 +268,33 @@ class Daemon:
 
     # --- running ---------------------------------------------------------------------------------------------------
 
-    def _start(self, group: TaskGroup, name: str, step: Step, bell: Bell, beats: Heartbeats) -> None:
+    def _start(self, group: TaskGroup, one: Loop, beats: Heartbeats, stopping: Stopping) -> None:
+        name, step, bell = one
+
         async def loop() -> None:
-            await drive(step, bell=bell, stopping=self.stopping, beat=lambda: beats.beat(name))
+            await drive(step, bell=bell, stopping=stopping, beat=lambda: beats.beat(name))
             beats.forget(name)
 
         group.start_soon(loop, name=name)
 
     def _start_flow(self, group: TaskGroup, parts: Parts) -> None:
         sweep = Sweep(parts.sites, parts.ledger, self.clock, self.metrics, lambda: self.book.current.names)
-        self._start(group, "sweep", sweep.step, self.stopping.bell(self.clock), parts.beats)
-        self._start(group, "hold", parts.hold.step, self.stopping.bell(self.clock), parts.beats)
+        sweep.since = self.clock.now()
+        loops: list[Loop] = [
+            ("sweep", sweep.step, self.stopping.bell(self.clock)),
+            ("hold", parts.hold.step, self.stopping.bell(self.clock)),
+        ]
         for site in parts.sites:
             here = f"{site.account.name}/{site.region}"
-            loops: Sequence[tuple[str, Step, Bell]] = (
-                ("look", Inspect(site, lambda: self.book.current).step, site.bells.look),
-                ("export", Submit(site, "export", group).step, site.bells.export),
-                ("copy", Submit(site, "copy", group).step, site.bells.copy),
-                ("doubt", Doubt(site).step, site.bells.doubt),
-                ("follow", Follow(site).step, site.bells.follow),
-            )
-            for name, step, bell in loops:
-                self._start(group, f"{name} {here}", step, bell, parts.beats)
+            loops += [
+                (f"look {here}", Inspect(site, lambda: self.book.current).step, site.bells.look),
+                (f"export {here}", Submit(site, "export", group).step, site.bells.export),
+                (f"copy {here}", Submit(site, "copy", group).step, site.bells.copy),
+                (f"doubt {here}", Doubt(site).step, site.bells.doubt),
+                (f"follow {here}", Follow(site).step, site.bells.follow),
+            ]
+        for loop in loops:
+            self._start(group, loop, parts.beats, self.stopping)
 
     async def _until_told(self, health: Health) -> None:
         if not self.until_idle:

@@ -9,14 +9,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import anyio
+
+from bench.report import Row, Size, at_least
+from bench.town import image_id, region
+from imageferry.core.image import Place
 from imageferry.ledgers.intake import record
 from imageferry.ledgers.script import drive
 from imageferry.ledgers.sqlite import open_ledger
 from imageferry.ledgers.writer import GROUP, execute
-
-from bench.report import Row, Size, at_least
-from bench.town import REGIONS, image_id
-from imageferry.core.image import Place
 from imageferry.ports import Admitted, Ledger, Sighting
 from imageferry.telemetry.clock import SystemClock
 
@@ -47,7 +47,7 @@ def _row(what: str, rates: Sequence[tuple[float, float]]) -> Row:
 
 
 def _sighting(run: str, number: int) -> Admitted:
-    place = Place("tencent", "prod", REGIONS[number % len(REGIONS)])
+    place = Place("tencent", "prod", region(number))
     said = Sighting("/bench", f"{run}-{number}", place.cloud, place.account, place.region, image_id(number))
     return Admitted(said, place)
 

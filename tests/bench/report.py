@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
+MANY = 100
+"""From here on, parts of a unit say nothing."""
 HEADS = ("what", "figure", "baseline", "ratio", "aim", "verdict")
 
 
@@ -33,18 +35,28 @@ def at_least(what: str, figure: float, baseline: float, unit: str, aim: float | 
     ratio = figure / baseline
     return Row(
         what,
-        f"{figure:,.0f} {unit}",
-        f"{baseline:,.0f} {unit}",
+        _shown(figure, unit),
+        _shown(baseline, unit),
         ratio,
         "" if aim is None else f">= {aim:.2f} x",
         None if aim is None else ratio >= aim,
     )
 
 
-def at_most(what: str, figure: float, most: float, unit: str, digits: int = 0) -> Row:
-    """A quantity with a bound; the less the better."""
-    shown = f"{figure:,.{digits}f} {unit}"
-    return Row(what, shown, "", figure / most, f"< {most:g} {unit}", figure < most)
+def at_most(what: str, figure: float, baseline: float, unit: str, most: float) -> Row:
+    """A quantity with a bound, beside what it is with nothing to do; the less the better."""
+    return Row(
+        what,
+        _shown(figure, unit),
+        _shown(baseline, unit),
+        figure / baseline,
+        f"< {most:g} {unit}",
+        figure < most,
+    )
+
+
+def _shown(figure: float, unit: str) -> str:
+    return f"{figure:,.0f} {unit}" if figure >= MANY else f"{figure:.2f} {unit}"
 
 
 def missing(what: str, why: str) -> Row:
@@ -80,11 +92,11 @@ class Size:
     jobs: int = 100_000
     """Open, in the ledger of the daemon whose memory and start are measured."""
     starts: int = 5
-    working_seconds: float = 20.0
-    """How long that daemon works on them before its memory is read."""
-    commits: int = 3_000
+    submits: int = 300
+    """Jobs that this daemon submits before its memory is read."""
+    commits: int = 1_500
     """One by one."""
-    calls: int = 60_000
+    calls: int = 40_000
     """Many at once."""
 
     def shrunk(self, divisor: float) -> Size:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_OID, uuid5
 
 from support.daemons import House, account
 
@@ -31,7 +30,9 @@ def policies(count: int = 100) -> list[dict[str, Any]]:
             {"cloud": "aliyun", "all": [{"os": "linux"}, {"not": {"name": "tmp-*"}}]},
             {"cloud": "tencent", "region": [REGIONS[number % 4]], "tags": {"team": [f"t{number}", f"u{number}"]}},
         )[number % 3]
-        found.append({"name": f"policy-{number}", "match": match, "actions": [{"export": {"bucket": "other-{region}"}}]})
+        found.append(
+            {"name": f"policy-{number}", "match": match, "actions": [{"export": {"bucket": "other-{region}"}}]}
+        )
     everything = {"cloud": "tencent", "os": "linux", "size_gib": {"max": 500}}
     found.append({"name": "archive", "match": everything, "actions": [{"export": {"bucket": BUCKETS}}]})
     return found
@@ -44,35 +45,44 @@ def house(folder: Path, base_url: str = NOWHERE, **changes: Any) -> House:
     return House(folder, {"prod": prod | changes.pop("account", {})}, policies(), **changes)
 
 
+ID_COUNT = 36**8
+SCATTER = 1_000_000_000_039
+"""Prime to ``ID_COUNT``: the multiples of it are all different."""
+
+
 def image_id(number: int) -> str:
-    """As the vendor writes them: eight letters and digits."""
+    """Eight letters and digits in no order, as the vendor makes them up."""
     letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-    text = ""
+    rest, text = number * SCATTER % ID_COUNT, ""
     for _ in range(8):
-        number, digit = divmod(number, len(letters))
+        rest, digit = divmod(rest, len(letters))
         text = letters[digit] + text
     return f"img-{text}"
 
 
-def events(count: int, chance: random.Random) -> Iterator[bytes]:
-    """Events of distinct images, each of ``EVENT_BYTES`` bytes, as a build pipeline would send them."""
-    for number in range(count):
-        image = {"name": f"prod-web-{number}", "os": "linux", "arch": "x86_64", "size_gib": 40, "note": ""}
-        data = {
-            "cloud": "tencent",
-            "account": "100000000001",
-            "region": chance.choice(REGIONS),
-            "image_id": image_id(number),
-            "image": image,
-        }
-        event = {
-            "specversion": "1.0",
-            "id": f"{chance.getrandbits(128):032x}",
-            "source": "/pipelines/images",
-            "type": "io.imageferry.image.ready",
-            "time": "2026-01-02T03:04:05.000006Z",
-            "datacontenttype": "application/json",
-            "data": data,
-        }
-        image["note"] = "x" * (EVENT_BYTES - len(json.dumps(event)))
-        yield json.dumps(event).encode()
+def region(number: int) -> str:
+    """Where the image of this number lives."""
+    return REGIONS[number % len(REGIONS)]
+
+
+def event(number: int) -> bytes:
+    """What a build pipeline says of the image of this number, in ``EVENT_BYTES`` bytes."""
+    image = {"name": f"prod-web-{number}", "os": "linux", "arch": "x86_64", "size_gib": 40, "note": ""}
+    data = {
+        "cloud": "tencent",
+        "account": "100000000001",
+        "region": region(number),
+        "image_id": image_id(number),
+        "image": image,
+    }
+    said = {
+        "specversion": "1.0",
+        "id": str(uuid5(NAMESPACE_OID, str(number))),
+        "source": "/pipelines/images",
+        "type": "io.imageferry.image.ready",
+        "time": "2026-01-02T03:04:05.000006Z",
+        "datacontenttype": "application/json",
+        "data": data,
+    }
+    image["note"] = "x" * (EVENT_BYTES - len(json.dumps(said)))
+    return json.dumps(said).encode()

@@ -94,8 +94,12 @@ def test_bare_make_lists_the_commands() -> None:
     assert listed == [["make", name] for name in ("demo", "quick", "test", "bench", "lock", "venv", "clean")]
 
 
-def test_the_whole_test_ends_with_pytest() -> None:
-    assert in_this_tree("--dry-run", "test")[-1] == ".venv/bin/pytest"
+def test_the_whole_test_ends_with_pytest_and_leaves_nothing_out() -> None:
+    alone = "tests/e2e/test_limits.py"
+    assert in_this_tree("--dry-run", "test")[-2:] == [
+        f".venv/bin/pytest -n 4 --dist worksteal --ignore {alone}",
+        f".venv/bin/pytest {alone}",
+    ]
 
 
 def test_continuous_integration_runs_the_whole_test_and_is_strict(bare: dict[str, str]) -> None:

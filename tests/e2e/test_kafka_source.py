@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from imageferry.sources.kafka import BATCH
 from imageferry.telemetry.metrics import Metrics
 from support.events import binary, ready_bytes, ready_event
 from support.inbox import Inbox, becomes, running
@@ -89,7 +90,8 @@ async def test_the_lag_is_what_the_intake_keeps_waiting(broker: Broker, name: st
     def lag() -> float | None:
         return metrics.registry.get_sample_value("imageferry_source_lag", label)
 
-    await send(broker, name, images(0, 7000))
+    more_than_is_held_at_once = 3 * BATCH
+    await send(broker, name, images(0, more_than_is_held_at_once))
     async with running(source, inbox):
         await becomes(lambda: (lag() or 0) > 0)
         inbox.open()

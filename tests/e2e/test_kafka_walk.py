@@ -223,17 +223,20 @@ async def test_a_broker_that_is_away_for_twenty_seconds_costs_nothing_doubles_no
     tmp_path: Path, own_broker: Broker
 ) -> None:
     async with walking(tmp_path, own_broker) as walk, daemon_process(walk.house) as process:
-        before, unread, after = walk.new_images(300), walk.new_images(300), walk.new_images(300)
+        before, unread, after = walk.new_images(300), walk.new_images(600), walk.new_images(100)
         await walk.tell(before)
         await until(lambda: len(walk.rehearsal.tasks) >= 50)
-        # Held for a moment, so that the broker dies with messages that nobody has read.
+        # Held for a moment, so that the broker dies with messages that were not read.
         process.send_signal(signal.SIGSTOP)
-        await walk.tell(unread)
+        # A question that it had asked before is still answered with some of the first three hundred.
+        await walk.tell(unread[:300])
+        await walk.tell(unread[300:])
         own_broker.kill()
         process.send_signal(signal.SIGCONT)
         back_at = time.monotonic() + OUTAGE
-        await until(lambda: walk.tasks() == Counter((each, BUCKET) for each in before))
+        await until(lambda: {(each, BUCKET) for each in before} <= walk.tasks().keys())
         await until(lambda: time.monotonic() >= back_at, within=OUTAGE + 1)
+        assert len(walk.tasks()) < len(before) + len(unread)
         await own_broker.restart()
         await walk.tell([*before[:30], *after])
         everything = {*before, *unread, *after}

@@ -1,4 +1,4 @@
-"""One id that the cloud refuses must not poison a batch of a hundred: the others are read, for a handful of requests."""
+"""One id that the cloud refuses must not poison a batch of a hundred: the others are read, for a few requests."""
 
 from __future__ import annotations
 

@@ -216,7 +216,11 @@ async def test_busy_after_a_doubt_is_our_own_lost_task_and_is_found(tmp_path: Pa
         await stage.submit()
         assert ((await stage.job()).state, (await stage.job()).vendor_code) == ("in_doubt", BUSY)
         [job] = await walked(stage)
-        assert (job.state, job.task_ref.partition(":")[0], accepted_once(cloud)) == ("succeeded", "found", {(img, BUCKET)})
+        assert (job.state, job.task_ref.partition(":")[0], accepted_once(cloud)) == (
+            "succeeded",
+            "found",
+            {(img, BUCKET)},
+        )
 
 
 async def test_busy_after_a_doubt_may_be_anothers_and_then_the_job_waits_its_turn(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from time import monotonic
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import House, copy_to, daemon_process, event, run_until_idle
-from support.faults import accepted_once, brisk, ended_once
+from support.faults import accepted_once, alive, brisk, ended_once
 from support.rehearsals import OTHER_REGION, REGION, image, served, tencent
 from support.waiting import until
 
@@ -20,9 +20,7 @@ SLACK = 3.0
 
 
 async def test_a_copy_to_two_regions_of_which_one_refuses_succeeds_in_the_other(tmp_path: Path) -> None:
-    cloud = tencent(
-        SystemClock(), copy_seconds=0.5, refused_destinations={REFUSING: "UnsupportedOperation.Region"}
-    )
+    cloud = tencent(SystemClock(), copy_seconds=0.5, refused_destinations={REFUSING: "UnsupportedOperation.Region"})
     ids = [image(cloud) for _ in range(3)]
     async with served(cloud) as url:
         house = House(tmp_path, {"prod": brisk(url, regions=REGIONS)}, policies=[copy_to(REFUSING, OTHER_REGION)])
@@ -47,14 +45,17 @@ async def seconds_to_end(folder: Path, *, beside_a_hanging_account: bool) -> flo
     hanging.misbehave(Misbehaviour(fault="hang"))
     ids = [image(good) for _ in range(20)]
     async with served(good) as good_url, served(hanging) as hanging_url:
-        accounts = {"good": brisk(good_url, account_id="100", **SLOW), "hung": brisk(hanging_url, account_id="200", **SLOW)}
+        accounts = {
+            "good": brisk(good_url, account_id="100", **SLOW),
+            "hung": brisk(hanging_url, account_id="200", **SLOW),
+        }
         house = House(folder, accounts)
         if beside_a_hanging_account:
             house.tell([event(image(hanging), number=number, account="hung") for number in range(20)])
         house.tell([event(img, account="good") for img in ids])
         begun = monotonic()
-        async with daemon_process(house):
-            await until(lambda: len(house.completed()) == len(ids), within=40)
+        async with daemon_process(house) as process:
+            await until(alive(process, house, lambda: len(house.completed()) == len(ids)), within=40)
             took = monotonic() - begun
             if beside_a_hanging_account:
                 assert hanging.requests.answered("hang") > 0
@@ -73,8 +74,8 @@ async def test_a_region_that_hangs_does_not_delay_another_of_the_same_account(tm
     async with served(cloud) as url:
         house = House(tmp_path, {"prod": brisk(url, regions=[REGION, OTHER_REGION], **SLOW)})
         house.tell([event(first)])
-        async with daemon_process(house):
-            await until(lambda: len(house.completed()) == 1)  # the account's keys are proven
+        async with daemon_process(house) as process:
+            await until(alive(process, house, lambda: len(house.completed()) == 1))  # the account's keys are proven
             cloud.misbehave(Misbehaviour(fault="hang", region=OTHER_REGION))
             house.tell([event(image(cloud, region=OTHER_REGION), region=OTHER_REGION) for _ in range(10)])
             await until(lambda: cloud.requests.answered("hang") > 0)

@@ -10,7 +10,7 @@ import pytest
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import EXPORT_ALL, House, copy_to, daemon_process, event, run_until_idle
-from support.faults import accepted_once, brisk, ended_once
+from support.faults import accepted_once, alive, brisk, ended_once
 from support.rehearsals import BUCKET, OTHER_REGION, REGION, image, served, tencent
 from support.waiting import until
 
@@ -31,7 +31,9 @@ async def test_late_work_is_found_and_never_repeated(
     for img, after in ids.items():
         cloud.misbehave(Misbehaviour(fault="drop", action=action, image_id=img, count=1, work="late", after=after))
     async with served(cloud) as url:
-        house = House(tmp_path, {"prod": brisk(url, request="3s", settle="4s", regions=[REGION, OTHER_REGION])}, policies=[policy])
+        house = House(
+            tmp_path, {"prod": brisk(url, request="3s", settle="4s", regions=[REGION, OTHER_REGION])}, policies=[policy]
+        )
         house.tell([event(img) for img in ids])
         await run_until_idle(house)
     assert accepted_once(cloud) == {(img, destination) for img in ids}
@@ -61,6 +63,6 @@ async def test_storage_that_hangs_starves_no_submit(tmp_path: Path) -> None:
     async with served(cloud) as url:
         house = House(tmp_path, {"prod": brisk(url, request="20s", settle="30s", limits={"export": {"rate": "30/s"}})})
         house.tell([event(img) for img in ids])
-        async with daemon_process(house):
-            await until(lambda: len(cloud.tasks) == len(ids), within=15)
+        async with daemon_process(house) as process:
+            await until(alive(process, house, lambda: len(cloud.tasks) == len(ids)), within=15)
             assert cloud.requests.answered("hang", HEAD_OBJECT) > 0

@@ -20,10 +20,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from imageferry.core.job import Job
+from imageferry.core.job import Job, JobFilter
 from imageferry.core.machine import END_STATES, IN_FLIGHT, OPEN_STATES, STATES, State, allowed
 from imageferry.errors import MoveConflict, MoveForbidden
-from imageferry.ports import JobFilter, Ledger, Move
+from imageferry.ports import Ledger, Move
 from support.clocks import FakeClock
 from support.ledgers import DATABASES, NOW, PLACE, Database, accepted, ask, freeze, new_job, plan
 

@@ -16,14 +16,14 @@ from typing import Any
 import anyio
 import yaml
 from anyio.abc import Process
-from imageferry.ledgers.sqlite import open_reader
 
 from imageferry.app import Daemon, Ended, Orders, Running
 from imageferry.clouds.facts import FACTS
 from imageferry.core.completion import job_json
-from imageferry.core.job import Job
+from imageferry.core.job import Job, JobFilter
+from imageferry.ledgers.sqlite import open_reader
 from imageferry.policies import PolicyBook
-from imageferry.ports import JobFilter, Reader
+from imageferry.ports import Reader
 from imageferry.rehearsal.options import REHEARSAL_KEY
 from imageferry.settings import load
 from imageferry.telemetry.clock import SystemClock
@@ -159,11 +159,9 @@ class Live:
         self.daemon.orders.stop.set()
 
 
-@asynccontextmanager
-async def running_daemon(house: House, *, until_idle: bool = False) -> AsyncIterator[Live]:
-    """Run the daemon in this process; leaving the block stops it in order."""
+def _daemon(house: House, *, until_idle: bool) -> Daemon:
     settings = load(house.config, {})
-    daemon = Daemon(
+    return Daemon(
         settings=settings,
         book=PolicyBook(settings.policies, FACTS),
         clock=SystemClock(),
@@ -171,6 +169,12 @@ async def running_daemon(house: House, *, until_idle: bool = False) -> AsyncIter
         chance=random.Random(3),
         until_idle=until_idle,
     )
+
+
+@asynccontextmanager
+async def running_daemon(house: House, *, until_idle: bool = False) -> AsyncIterator[Live]:
+    """Run the daemon in this process; leaving the block stops it in order."""
+    daemon = _daemon(house, until_idle=until_idle)
     live: list[Live] = []
     async with anyio.create_task_group() as group:
 
@@ -186,15 +190,7 @@ async def running_daemon(house: House, *, until_idle: bool = False) -> AsyncIter
 async def run_until_idle(house: House, within: float = 60.0) -> Ended:
     """Run the daemon in this process until nothing is left to do."""
     with anyio.fail_after(within):
-        settings = load(house.config, {})
-        daemon = Daemon(
-            settings=settings,
-            book=PolicyBook(settings.policies, FACTS),
-            clock=SystemClock(),
-            orders=Orders(),
-            chance=random.Random(3),
-            until_idle=True,
-        )
+        daemon = _daemon(house, until_idle=True)
         ended: list[Ended] = []
         async with anyio.create_task_group() as group:
 

@@ -1,12 +1,15 @@
-"""What the fault tests share: a site at a rehearsal cloud on a clock that steps move, and brisk accounts for daemons."""
+"""What fault tests share: a site at a rehearsal cloud on a clock that steps move, and brisk accounts for daemons."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+
+from anyio.abc import Process
 
 from imageferry.core.account import Backoff, Polls, Timeouts
 from imageferry.core.job import Job
@@ -67,6 +70,7 @@ async def walked(stage: Stage, most: int = 100) -> list[Job]:
         await stage.submit("copy")
         await stage.doubt()
         await stage.follow()
+        await stage.sweep()
         now = stage.clock.now()
         ahead = [job.due_at - now for job in await stage.jobs() if job.state not in END_STATES and job.due_at > now]
         stage.clock.jump(min(ahead, default=SECOND) / SECOND)
@@ -80,13 +84,27 @@ def accepted_once(cloud: TencentRehearsal) -> set[tuple[str, str]]:
     return {(image_id, destination) for _, image_id, destination in cloud.requests.accepted}
 
 
-async def ended_once(house: House) -> dict[str, str]:
-    """Image -> end state, of every job; fails where a job goes on, or was not announced exactly once."""
+async def ended_once(house: House, *, killed: bool = False) -> dict[str, str]:
+    """Image -> end state, of every job; fails where a job goes on, or its end was not announced under its one id.
+
+    :param killed: a kill between publishing and marking repeats an announcement; it must be the same, to the byte.
+    """
     jobs = await house.jobs()
-    announced = Counter(one["id"] for one in house.completed())
+    lines = house.completions.read_text().splitlines()
+    announced = Counter(json.loads(line)["id"] for line in (set(lines) if killed else lines))
     assert announced == Counter(f"{job['id']}-{job['attempt']}" for job in jobs)
     assert len({(job["image_id"], job["action"], job["destination"]) for job in jobs}) == len(jobs)
     return {job["image_id"]: job["state"] for job in jobs}
+
+
+def alive(process: Process, house: House, condition: Callable[[], bool]) -> Callable[[], bool]:
+    """The condition, for as long as the daemon lives; one that has ended fails the test with the end of its log."""
+
+    def holds() -> bool:
+        assert process.returncode is None, house.log.read_text()[-2000:]
+        return condition()
+
+    return holds
 
 
 def brisk(base_url: str, *, settle: str = "1500ms", request: str = "1s", **changes: Any) -> dict[str, Any]:
@@ -94,3 +112,11 @@ def brisk(base_url: str, *, settle: str = "1500ms", request: str = "1s", **chang
     timeouts = {"request": request, "settle": settle, "image": "60s", "export": "60s", "copy": "60s"}
     timeouts |= changes.pop("timeouts", {})
     return account(base_url, timeouts=timeouts, **changes)
+
+
+def ops_of(house: House) -> str | None:
+    """Where the daemon says that it serves metrics and health."""
+    if not house.log.exists():
+        return None
+    lines = [json.loads(line) for line in house.log.read_text().splitlines(keepends=True) if line.endswith("}\n")]
+    return next((f"http://{line['address']}" for line in lines if "address" in line), None)

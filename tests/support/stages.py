@@ -14,7 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from imageferry.clouds.registry import CLOUDS
 from imageferry.core.account import Account
-from imageferry.core.job import ActionKind, Job, NewJob
+from imageferry.core.job import ActionKind, Job, JobFilter, NewJob
 from imageferry.core.policy import PolicySet
 from imageferry.flow.doubt import Doubt
 from imageferry.flow.drive import Bell
@@ -25,7 +25,7 @@ from imageferry.flow.site import Bells, Site
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
 from imageferry.ledgers.sqlite import open_ledger
-from imageferry.ports import Cloud, HistoryRow, JobFilter, Ledger
+from imageferry.ports import Cloud, HistoryRow, Ledger
 from imageferry.telemetry.metrics import Metrics
 from support.accounts import tencent_account
 from support.clocks import FakeClock

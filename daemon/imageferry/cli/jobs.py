@@ -13,13 +13,13 @@ from imageferry.cli.tables import cell, format_option, print_json, print_table
 from imageferry.control import ask, socket_path
 from imageferry.core.completion import job_json
 from imageferry.core.image import CLOUD_NAMES
-from imageferry.core.job import Job
+from imageferry.core.job import Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.core.times import rfc3339
 from imageferry.errors import ImageferryError, MoveForbidden
 from imageferry.flow.steer import STEERS
 from imageferry.ledgers.sqlite import open_ledger, open_reader, sqlite_path
-from imageferry.ports import HistoryRow, JobFilter
+from imageferry.ports import HistoryRow
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import random
 import signal
@@ -48,10 +49,12 @@ def command(config: Path | None, until_idle: bool) -> None:  # noqa: FBT001 - cl
         chance=random.Random(),  # noqa: S311 - spreads waits; nothing secret comes from it
         until_idle=until_idle,
     )
+    gc.collect()
+    gc.freeze()  # what start-up made stays: looking through it again and again would cost the intake a sixth
     ended = anyio.run(_supervised, daemon)
     for reason in ended.stuck:
         click.echo(f"imageferry: work is left undone: {reason}", err=True)
-    if ended.failed:
+    if until_idle and ended.failed:
         sys.exit(SOME_JOBS_FAILED)
     if until_idle and ended.stuck:
         sys.exit(FAILED)

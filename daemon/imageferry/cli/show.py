@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TextIO
 
 import click
 
-from imageferry.core.job import Job
+from imageferry.core.job import Job, JobFilter
 from imageferry.core.machine import END_STATES
 from imageferry.core.times import SECOND
-from imageferry.ports import HistoryRow, ImageRow, JobFilter, Reader
+from imageferry.ports import HistoryRow, ImageRow, Reader
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -6,7 +6,7 @@ The clouds map codes to classes at their edge; flow acts on classes only. The se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 AnswerClass = Literal[
     "ok",
@@ -21,18 +21,7 @@ AnswerClass = Literal[
     "never_sent",
 ]
 
-ANSWER_CLASSES: Final[tuple[AnswerClass, ...]] = (
-    "ok",
-    "throttled",
-    "retry",
-    "wait_quota",
-    "wait_image",
-    "permanent_image",
-    "permanent_config",
-    "auth",
-    "unanswered",
-    "never_sent",
-)
+ANSWER_CLASSES: Final[tuple[AnswerClass, ...]] = get_args(AnswerClass)
 
 UNCOUNTED: Final[frozenset[AnswerClass]] = frozenset({"throttled", "wait_quota", "wait_image", "never_sent"})
 """Classes after which a job's ``attempts`` stays as it was."""

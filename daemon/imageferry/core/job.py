@@ -6,7 +6,7 @@ import hashlib
 from base64 import b32encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from imageferry.core.image import Place
 from imageferry.core.machine import State
@@ -107,3 +107,14 @@ class Job:
     submitted_at: int | None = None
     """When the cloud accepted the task, by our clock."""
     ended_at: int | None = None
+
+
+class JobFilter(NamedTuple):
+    """Which jobs a list shows; None means any."""
+
+    state: str | None = None
+    cloud: str | None = None
+    account: str | None = None
+    image: str | None = None
+    policy: str | None = None
+    limit: int | None = None

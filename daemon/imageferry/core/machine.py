@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 State = Literal["planned", "submitting", "in_doubt", "running", "succeeded", "failed", "cancelled"]
 
-STATES: Final[tuple[State, ...]] = ("planned", "submitting", "in_doubt", "running", "succeeded", "failed", "cancelled")
+STATES: Final[tuple[State, ...]] = get_args(State)
 END_STATES: Final[frozenset[State]] = frozenset({"succeeded", "failed", "cancelled"})
 OPEN_STATES: Final[frozenset[State]] = frozenset(STATES) - END_STATES
 IN_FLIGHT: Final[frozenset[State]] = frozenset({"submitting", "in_doubt", "running"})

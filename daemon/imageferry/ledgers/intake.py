@@ -10,17 +10,19 @@ from collections.abc import Sequence
 from typing import Final
 
 from imageferry.core.job import FRESH
-from imageferry.ledgers.script import Script, Value, insert_all
+from imageferry.ledgers.script import Ask, Script, Value, insert_all
 from imageferry.ports import Admitted, Ignored, IntakeRow, Recorded, Unreadable
 
 SIGHTED: Final = "an event says that it is there"
 
+_LAST: Final = "SELECT COALESCE(MAX(seq), 0) FROM events"
 _EVENTS: Final = "INSERT INTO events (source, event_id, cloud, account, region, image_id, received_at, ignored)"
-_NEW_EVENTS: Final = "ON CONFLICT (source, event_id) DO NOTHING RETURNING ignored, cloud, account, region, image_id"
-_DUE: Final = (
-    "INSERT INTO images (cloud, account, region, image_id, outcome, reason, look_due_at, first_seen_at, priority)"
-)
-_DUE_AGAIN: Final = """
+_ONCE: Final = "ON CONFLICT (source, event_id) DO NOTHING"
+_NEW: Final = "SELECT COUNT(*), COUNT(ignored) FROM events WHERE seq > ?"
+_DUE: Final = """
+INSERT INTO images (cloud, account, region, image_id, outcome, reason, look_due_at, first_seen_at, priority)
+SELECT DISTINCT cloud, account, region, image_id, 'due', ?, CAST(? AS BIGINT), CAST(? AS BIGINT), CAST(? AS BIGINT)
+FROM events WHERE seq > ? AND ignored IS NULL ORDER BY image_id
 ON CONFLICT (cloud, account, region, image_id) DO UPDATE SET
     outcome = excluded.outcome,
     reason = excluded.reason,
@@ -35,7 +37,12 @@ _NEWLY_DEAD: Final = "ON CONFLICT (source, digest) DO NOTHING RETURNING id"
 
 
 def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
-    """Events, the looks they make due, and dead letters; what is known already counts as duplicate."""
+    """Events, the looks they make due, and dead letters; what is known already counts as duplicate.
+
+    What is new stays in the database, behind the last event that was there before: rows that came back one by one
+    would cost this process more than the writing. Beside another writing process, one of its events may be counted
+    here too, and its image be looked at once more; neither does harm.
+    """
     events: list[tuple[Value, ...]] = []
     unread: list[Unreadable] = []
     for row in batch:
@@ -46,22 +53,27 @@ def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
             events.append(_ignored(row, now))
         else:
             unread.append(row)
-    new = yield from insert_all(_EVENTS, events, _NEW_EVENTS)
-    accepted = [row[1:] for row in new if row[0] is None]  # SQLite 3.40 answers IS NULL wrongly in RETURNING
-    yield from _sighted(accepted, now)
+    new, ignored = (yield from _told(events, now)) if events else (0, 0)
     dead = (yield from _bury(unread, now)) if unread else 0
-    return Recorded(len(accepted), len(batch) - len(new) - dead, len(new) - len(accepted), dead)
+    return Recorded(new - ignored, len(batch) - new - dead, ignored, dead)
+
+
+def _told(events: Sequence[tuple[Value, ...]], now: int) -> Script[tuple[int, int]]:
+    """Write events, and make the images of new ones due at once, each in one row however many events tell of it.
+
+    Returns how many events are new, and how many of these are ignored.
+    """
+    [[last]] = yield Ask(_LAST)
+    yield from insert_all(_EVENTS, events, _ONCE)
+    [[new, ignored]] = yield Ask(_NEW, (last,))
+    if new > ignored:
+        yield Ask(_DUE, (SIGHTED, now, now, FRESH, last))
+    return new, ignored
 
 
 def _ignored(row: Ignored, now: int) -> tuple[Value, ...]:
     said = row.sighting
     return (said.source, said.event_id, said.cloud, said.account or "", said.region, said.image_id, now, row.reason)
-
-
-def _sighted(accepted: Sequence[tuple[str, str, str, str]], now: int) -> Script[None]:
-    """Make images due at once, each in one row however many events tell of it."""
-    rows = [(*image, "due", SIGHTED, now, now, FRESH) for image in dict.fromkeys(accepted)]
-    yield from insert_all(_DUE, rows, _DUE_AGAIN)
 
 
 def _bury(unread: Sequence[Unreadable], now: int) -> Script[int]:

@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from imageferry.core.image import Place
-from imageferry.core.job import ACTION_KINDS, ActionKind, Job
+from imageferry.core.job import ACTION_KINDS, ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ledgers.moving import IN_FLIGHT
 from imageferry.ledgers.rows import JOB_COLUMNS, dump, read_image, read_job
 from imageferry.ledgers.script import Ask, Script, Value, one_of, sql
-from imageferry.ports import Counted, DeadLetter, HistoryRow, ImageRow, JobFilter, Unprotected
+from imageferry.ports import Counted, DeadLetter, HistoryRow, ImageRow, Unprotected
 
 _JOBS: Final = sql("SELECT", JOB_COLUMNS, "FROM jobs")
 _OPEN: Final = "WHERE account = ? AND region = ? AND state = ? AND action = ? AND ended_at IS NULL"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 from imageferry.core.image import Image
-from imageferry.core.job import ActionKind, Job
+from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ledgers import intake, leases, looks, moving, outbox, queries
 from imageferry.ledgers.script import Database
@@ -23,7 +23,6 @@ from imageferry.ports import (
     HistoryRow,
     ImageRow,
     IntakeRow,
-    JobFilter,
     LookDone,
     LookLater,
     Move,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
 from imageferry.core.image import Image
-from imageferry.core.job import ActionKind, Job
+from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ports.clouds import Frozen
 from imageferry.ports.records import (
@@ -17,7 +17,6 @@ from imageferry.ports.records import (
     HistoryRow,
     ImageRow,
     IntakeRow,
-    JobFilter,
     LookDone,
     LookLater,
     Move,

@@ -176,14 +176,3 @@ class ImageRow(NamedTuple):
     image: Image | None
     decision: Mapping[str, Any] | None
     """``{"digest": …, "verdicts": [{policy verdict reason}]}`` of the last decision."""
-
-
-class JobFilter(NamedTuple):
-    """Which jobs a list shows; None means any."""
-
-    state: str | None = None
-    cloud: str | None = None
-    account: str | None = None
-    image: str | None = None
-    policy: str | None = None
-    limit: int | None = None

@@ -24,6 +24,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from imageferry.core.image import CLOUD_NAMES
+from imageferry.core.job import JobFilter
 from imageferry.core.machine import STATES
 from imageferry.errors import ImageferryError
 from imageferry.telemetry.metrics import CONTENT_TYPE, Metrics
@@ -158,17 +159,6 @@ class Readiness(NamedTuple):
     checks: Mapping[str, Check]
 
 
-class JobQuery(NamedTuple):
-    """The filters of ``/api/v1/jobs``, checked; the fields are those of ``ports.JobFilter``, in its order."""
-
-    state: str | None = None
-    cloud: str | None = None
-    account: str | None = None
-    image: str | None = None
-    policy: str | None = None
-    limit: int | None = None
-
-
 class BadQuery(ImageferryError):
     """A request's query cannot be used; the message says which part and what was expected."""
 
@@ -176,7 +166,7 @@ class BadQuery(ImageferryError):
 ReadyCheck = Callable[[], Awaitable[Readiness]]
 StoppedLoops = Callable[[], Sequence[str]]
 """The names of the loops that have stopped moving; none means alive."""
-JobList = Callable[[JobQuery], Awaitable[Sequence[Mapping[str, Any]]]]
+JobList = Callable[[JobFilter], Awaitable[Sequence[Mapping[str, Any]]]]
 """Jobs as ``jobs list --format json`` prints them."""
 
 
@@ -216,19 +206,19 @@ def _complain(status: int) -> Callable[[Request, Exception], Response]:
     return answer
 
 
-def job_query(params: QueryParams) -> JobQuery:
+def job_query(params: QueryParams) -> JobFilter:
     """Read the filters of a job list.
 
     :raises BadQuery: one is unknown, given twice, or has a value that can match nothing.
     """
     for name in params:
-        if name not in JobQuery._fields:
-            raise BadQuery(f"unknown filter {name!r}; expected one of {', '.join(JobQuery._fields)}")
+        if name not in JobFilter._fields:
+            raise BadQuery(f"unknown filter {name!r}; expected one of {', '.join(JobFilter._fields)}")
         if len(params.getlist(name)) > 1:
             raise BadQuery(f"filter {name!r} is given more than once")
         if not params[name]:
             raise BadQuery(f"filter {name!r} is empty; leave it out to see everything")
-    return JobQuery(
+    return JobFilter(
         state=_one_of("state", params.get("state"), STATES),
         cloud=_one_of("cloud", params.get("cloud"), CLOUD_NAMES),
         account=params.get("account"),

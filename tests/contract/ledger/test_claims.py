@@ -8,10 +8,10 @@ from collections import Counter
 import pytest
 
 from imageferry.core.image import Image
-from imageferry.core.job import Job
+from imageferry.core.job import Job, JobFilter
 from imageferry.core.machine import IN_FLIGHT
 from imageferry.errors import LedgerError
-from imageferry.ports import Frozen, HistoryRow, JobFilter, Ledger, Move
+from imageferry.ports import Frozen, HistoryRow, Ledger, Move
 from support.ledgers import ELSEWHERE, HOUR, NOW, PLACE, accepted, ask, freeze, image, job_in, new_job, plan
 
 

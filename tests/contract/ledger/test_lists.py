@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from imageferry.core.image import Place
+from imageferry.core.job import JobFilter
 from imageferry.core.machine import STATES
 from imageferry.errors import LedgerError
-from imageferry.ports import Counted, JobFilter, Ledger, Move, Reader, Unprotected
+from imageferry.ports import Counted, Ledger, Move, Reader, Unprotected
 from support.clocks import FakeClock
 from support.ledgers import DATABASES, ELSEWHERE, HOUR, NOW, PLACE, Database, job_in, look, new_job, plan, sighting
 

@@ -10,9 +10,10 @@ import pytest
 
 from imageferry.core.answers import Answer
 from imageferry.core.completion import completion
+from imageferry.core.job import JobFilter
 from imageferry.core.machine import END_STATES, OPEN_STATES, STATES, State, allowed
 from imageferry.errors import MoveConflict, MoveForbidden
-from imageferry.ports import HistoryRow, JobFilter, Ledger, Move
+from imageferry.ports import HistoryRow, Ledger, Move
 from support.ledgers import HOUR, NOW, PLACE, accepted, ask, freeze, job_in, new_job, plan
 
 THROTTLED = Answer("throttled", "slow down", "RequestLimitExceeded", "req-9")

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from imageferry.core.job import JobFilter
 from imageferry.core.machine import END_STATES
 from imageferry.errors import LedgerError, MoveForbidden
-from imageferry.ports import JobFilter, Ledger, Move
+from imageferry.ports import Ledger, Move
 from support.clocks import FakeClock
 from support.ledgers import (
     DATABASES,

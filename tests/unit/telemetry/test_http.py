@@ -14,9 +14,10 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from imageferry.core.job import JobFilter
 from imageferry.core.machine import STATES
 from imageferry.errors import LedgerError
-from imageferry.telemetry.http import Check, JobQuery, ListenFailed, Readiness, ops_app, serving
+from imageferry.telemetry.http import Check, ListenFailed, Readiness, ops_app, serving
 from imageferry.telemetry.metrics import Metrics
 
 
@@ -163,10 +164,10 @@ class Ops:
         self.metrics = Metrics()
         self.readiness = WELL
         self.stopped: list[str] = []
-        self.asked: list[JobQuery] = []
+        self.asked: list[JobFilter] = []
         self.failure: Exception | None = None
 
-    async def jobs(self, query: JobQuery) -> Sequence[Mapping[str, Any]]:
+    async def jobs(self, query: JobFilter) -> Sequence[Mapping[str, Any]]:
         if self.failure:
             raise self.failure
         self.asked.append(query)
@@ -223,13 +224,13 @@ async def test_metrics_are_shown_as_prometheus_text() -> None:
 async def test_jobs_are_listed_without_a_filter() -> None:
     ops = Ops()
     answer = await ops.get("/api/v1/jobs")
-    assert (answer.status_code, answer.json(), ops.asked) == (200, [{"id": "abc", "state": "running"}], [JobQuery()])
+    assert (answer.status_code, answer.json(), ops.asked) == (200, [{"id": "abc", "state": "running"}], [JobFilter()])
 
 
 async def test_every_filter_reaches_the_ledger() -> None:
     ops = Ops()
     await ops.get("/api/v1/jobs?state=failed&cloud=tencent&account=prod&image=img-1&policy=dr%20east&limit=20")
-    assert ops.asked == [JobQuery("failed", "tencent", "prod", "img-1", "dr east", 20)]
+    assert ops.asked == [JobFilter("failed", "tencent", "prod", "img-1", "dr east", 20)]
 
 
 @pytest.mark.parametrize(

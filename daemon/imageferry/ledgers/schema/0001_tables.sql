@@ -2,6 +2,7 @@
 -- Times are microseconds UTC, documents JSON text. A rule that can be written as a CHECK is one.
 
 CREATE TABLE events (
+    seq @SERIAL@,
     source TEXT NOT NULL,
     event_id TEXT NOT NULL,
     cloud TEXT NOT NULL,
@@ -10,7 +11,7 @@ CREATE TABLE events (
     image_id TEXT NOT NULL,
     received_at BIGINT NOT NULL,
     ignored TEXT, -- the reason; NULL: accepted
-    PRIMARY KEY (source, event_id)
+    UNIQUE (source, event_id)
 );
 
 CREATE TABLE images (
@@ -29,13 +30,12 @@ CREATE TABLE images (
     facts TEXT,
     decision TEXT,
     undecided BIGINT NOT NULL DEFAULT 0 CHECK (undecided IN (0, 1)),
-    PRIMARY KEY (cloud, account, region, image_id),
+    PRIMARY KEY (image_id, region, account, cloud), -- in this order it also serves who knows the id alone
     CHECK ((outcome = 'due') = (look_due_at IS NOT NULL))
 );
 
 CREATE INDEX images_due ON images (account, region, priority, look_due_at) WHERE look_due_at IS NOT NULL;
 CREATE INDEX images_undecided ON images (account, region) WHERE undecided = 1;
-CREATE INDEX images_by_id ON images (image_id);
 
 CREATE TABLE jobs (
     seq @SERIAL@,
