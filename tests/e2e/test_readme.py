@@ -35,6 +35,7 @@ from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
 from support.commands import run, started
 from support.daemons import account
+from support.jdcloud_rehearsals import jdcloud
 from support.markdown import PAGES, Block, blocks, console, inline, links, prose, text_of
 from support.programs import ROOT
 from support.rehearsals import served, tencent
@@ -184,6 +185,15 @@ def test_the_rehearsals_examples_are_taken() -> None:
     assert len(TypeAdapter(list[Misbehaviour]).validate_python(json.loads(faults.text))) == 3
 
 
+def test_the_examples_of_jd_clouds_rehearsal_are_taken() -> None:
+    [images], [options] = (blocks("json", title) for title in ("jdcloud-images", "jdcloud-options"))
+    rehearsal = jdcloud(**json.loads(options.text))
+    for each in TypeAdapter(list[NewImage]).validate_python(json.loads(images.text)):
+        rehearsal.add_image(each)
+    assert [image["imported"] for image in rehearsal.state(["images"])["images"]] == [False, True]
+    assert rehearsal.world.options.image_quota == 20
+
+
 def test_the_rehearsal_is_started_as_its_page_says(tmp_path: Path) -> None:
     [block] = blocks("console", pages=["docs/rehearsal.md"])
     [(command, _)] = console(block)
@@ -196,7 +206,7 @@ def test_the_rehearsal_is_started_as_its_page_says(tmp_path: Path) -> None:
 def test_no_block_goes_unseen() -> None:
     known = {("yaml", ""), ("mermaid", ""), ("console", ""), *(("yaml", title) for title in STORY)}
     known |= {("json", title) for title in ("events.ndjson", "event-in", "event-out", "data-in")}
-    known |= {("json", title) for title in ("images", "options", "misbehaviours")}
+    known |= {("json", title) for title in ("images", "options", "misbehaviours", "jdcloud-images", "jdcloud-options")}
     fenced = {
         (language, title)
         for page in PAGES

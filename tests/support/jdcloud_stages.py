@@ -16,7 +16,7 @@ from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.core.account import Account, CredentialSpec, Polls, Timeouts
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image, Place
-from imageferry.core.job import Job, job_key
+from imageferry.core.job import DOUBTED, Job, job_key
 from imageferry.ports import Accepted, Finding, Following, Progress
 from imageferry.rehearsal.jdcloud import JdcloudRehearsal
 from imageferry.rehearsal.jdcloud_options import ROLE
@@ -112,7 +112,7 @@ class Stage:
 
     def doubted(self, job: Job, klass: Any = "unanswered") -> Job:
         """The job as flow sends it again after a doubt."""
-        memo = {"doubt_since": job.memo.get("doubt_since", job.sent_at)}
+        memo = {DOUBTED: job.memo.get(DOUBTED, job.sent_at)}
         return self.claimed(replace(job, memo=memo, klass=klass))
 
     async def submit(self, job: Job) -> Accepted | Answer:

@@ -12,6 +12,7 @@ from pathlib import Path
 from imageferry.cli.epilogue import Outcome
 from imageferry.cli.show import what_of
 from imageferry.cli.stage import House, Stage
+from imageferry.clouds.facts import FACTS
 from imageferry.core.job import Job
 
 
@@ -69,7 +70,7 @@ def _moves(outcome: Outcome, house: House, stage: Stage) -> Iterator[str]:
     image = stage.scene.newcomer
     made = json.dumps({"region": image.region, "image_id": image.image_id, "name": image.name})
     event = json.dumps({"cloud": stage.scene.cloud, "region": image.region, "image_id": image.image_id})
-    yield "To make an image ready and say so:"
+    yield f"To make an image ready at {FACTS[stage.scene.cloud].title} and say so:"
     yield _typed(f"curl -s {stage.url}/_rehearsal/images -d {shlex.quote(made)}")
     yield _typed(f"echo {shlex.quote(event)} >> {shlex.quote(str(house.events))}")
     job = _job(outcome, *stage.scene.mended)

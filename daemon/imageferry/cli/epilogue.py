@@ -6,13 +6,14 @@ It reads the last moment of the ledger, the rehearsals' own journals and the com
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from imageferry.cli.show import Scenery, what_of
 from imageferry.cli.stage import Stage
@@ -20,6 +21,9 @@ from imageferry.clouds.facts import FACTS
 from imageferry.core.completion import completion_id
 from imageferry.core.job import Job
 from imageferry.ports import DeadLetter
+
+_ELSEWHERE: Final = re.compile(r"cloud is \w+, wanted ")
+"""What a policy for another cloud says of an image: nothing that is worth telling."""
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,8 @@ def _untouched(outcome: Outcome) -> Iterator[str]:
             continue
         name = (row.image.name if row.image else None) or image_id
         verdicts = (row.decision or {}).get("verdicts", [])
-        why = "; ".join(f"{v['policy']}: {v['reason']}" for v in verdicts) or row.reason
+        about = [v for v in verdicts if _ELSEWHERE.match(v["reason"]) is None]
+        why = "; ".join(f"{v['policy']}: {v['reason']}" for v in about or verdicts) or row.reason
         yield f"{name}: {why}"
     for letter in outcome.unread:
         yield f"{Path(letter.source.partition('#')[0]).name}: kept as a dead letter: {letter.reason}"
@@ -169,7 +174,8 @@ def _not_protected(outcome: Outcome) -> str:
 
 
 def _once(outcome: Outcome) -> str:
-    clouds = ", ".join(FACTS[stage.scene.cloud].title for stage in outcome.stages)
+    clouds = [FACTS[stage.scene.cloud].title for stage in outcome.stages]
+    played = "the rehearsal" if len(clouds) == 1 else "the rehearsals"
     trouble = (
         f"{_times(outcome.lost, 'answer was', 'answers were')} lost after the work was done",
         f"{_times(outcome.throttled, 'request was', 'requests were')} called too fast",
@@ -178,10 +184,11 @@ def _once(outcome: Outcome) -> str:
     doubted = {stage.scene.doubted for stage in outcome.stages}
     names = sorted({job.image_name for job in outcome.last.jobs if job.image_id in doubted})
     return (
-        f"Exactly once: by its own journal the rehearsal of {clouds} started {sum(outcome.tasks.values())} tasks for "
+        f"Exactly once: by what was written down there, {played} of {' and '.join(clouds)} started "
+        f"{sum(outcome.tasks.values())} tasks for "
         f"{len(outcome.jobs('succeeded'))} wanted destinations, never more than "
-        f"{max(outcome.tasks.values(), default=0)} for one, though {', '.join(trouble)}. The lost answer was "
-        f"that of {', '.join(names)}: the job stayed in doubt until its task was found, and was not sent again."
+        f"{max(outcome.tasks.values(), default=0)} for one, though {', '.join(trouble)}. Whose answer was "
+        f"lost ({', '.join(names)}) stayed in doubt until its task was found, and was not sent again."
     )
 
 

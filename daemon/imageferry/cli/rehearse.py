@@ -20,8 +20,7 @@ from imageferry.cli.scenes import SCENES
 from imageferry.cli.stage import LOOPBACK, account_section, sample_event
 from imageferry.errors import BadFile, Complaint
 from imageferry.rehearsal.control import Rehearsal
-from imageferry.rehearsal.options import RehearsalOptions
-from imageferry.rehearsal.registry import REHEARSALS
+from imageferry.rehearsal.registry import OPTIONS, REHEARSALS, Options
 from imageferry.rehearsal.store import NewImage
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.http import serving
@@ -31,7 +30,6 @@ T = TypeVar("T")
 
 _LAST_PORT: Final = 65_535
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
-_OPTIONS: Final = TypeAdapter(RehearsalOptions)
 _IMAGES: Final = TypeAdapter(list[NewImage])
 _ENDPOINTS: Final = (
     ("GET /_rehearsal/state", "what it holds and was asked; ?parts=images,tasks,objects,requests,running,recent"),
@@ -71,7 +69,7 @@ class Bill:
 
     cloud: str
     rehearsal: Rehearsal
-    options: RehearsalOptions
+    options: Options
     images: Sequence[tuple[str, NewImage]]
     """With their ids."""
 
@@ -124,15 +122,14 @@ def _event(bill: Bill) -> dict[str, Any]:
 # --- what it is given ----------------------------------------------------------------------------------------------
 
 
-def _given(
-    cloud: str, options_file: Path | None, images_file: Path | None
-) -> tuple[RehearsalOptions, Sequence[NewImage]]:
+def _given(cloud: str, options_file: Path | None, images_file: Path | None) -> tuple[Options, Sequence[NewImage]]:
     """Options and images as the files say, or made up; every complaint of both files at once."""
     scene = SCENES[cloud]
     options, images = scene.options, [part.image for part in scene.parts]
+    reader = TypeAdapter(OPTIONS[cloud])
     complaints: list[Complaint] = []
     try:
-        options = options if options_file is None else _read(_OPTIONS, options_file)
+        options = options if options_file is None else _read(reader, options_file)
     except BadFile as error:
         complaints.extend(error.complaints)
     try:

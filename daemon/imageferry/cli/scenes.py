@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from imageferry.core.machine import State
+from imageferry.rehearsal.jdcloud_options import ROLE, JdcloudOptions
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.options import RehearsalOptions
+from imageferry.rehearsal.registry import Options
 from imageferry.rehearsal.store import NewImage
 
 
@@ -28,7 +30,7 @@ class Scene:
     """The world of one rehearsal cloud."""
 
     cloud: str
-    options: RehearsalOptions
+    options: Options
     regions: tuple[str, ...]
     """Those that the account lists."""
     running: int
@@ -139,5 +141,72 @@ _TENCENT: Final = Scene(
     mended=("img-pay00001", f"copy {_FAR}"),
 )
 
-SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT}
+_NORTH: Final = "cn-north-1"
+_EAST: Final = "cn-east-1"
+_SOUTH: Final = "cn-south-1"
+
+_JDCLOUD_POLICIES: Final = f"""\
+# Which images, and what is to be done with them. Docs: docs/policies.md
+policies:
+  - name: archive-shop
+    description: Every image of the shop goes to the archive of its region
+    match:
+      cloud: jdcloud
+      name: "shop-*"
+    actions:
+      - export: {{bucket: "archive-{{region}}", role: {ROLE}, prefix: shop}}
+
+  - name: orders-elsewhere
+    description: The orders could be taken in two other regions
+    match:
+      cloud: jdcloud
+      os: linux
+      name: "*-orders"
+    actions:
+      - copy: {{regions: [{_EAST}, {_SOUTH}]}}
+"""
+
+_JDCLOUD: Final = Scene(
+    cloud="jdcloud",
+    options=JdcloudOptions(
+        regions=(_NORTH, _EAST, _SOUTH),
+        buckets={f"archive-{_NORTH}": _NORTH},
+        image_quota=50,
+        snapshot_quota=50,
+        exports_running=3,
+        copies_running=3,
+        export_seconds=4.0,
+        copy_seconds=4.0,
+        duration_spread=0.3,
+        refused_destinations={_EAST: "ARGUMENT_NOT_SUPPORT"},
+    ),
+    regions=(_NORTH, _EAST, _SOUTH),
+    running=3,
+    parts=(
+        Part(NewImage(region=_NORTH, image_id="img-shopweb001", name="shop-web"), _WHOLE),
+        Part(NewImage(region=_NORTH, image_id="img-shopdb0001", name="shop-db", data_disks_gib=(50,)), _WHOLE),
+        Part(
+            NewImage(region=_NORTH, image_id="img-shoporders", name="shop-orders"),
+            {"export": "succeeded", f"copy {_SOUTH}": "succeeded", f"copy {_EAST}": "failed"},
+        ),
+        Part(
+            NewImage(
+                region=_NORTH,
+                image_id="img-shoptill01",
+                name="shop-till",
+                platform="Windows",
+                os_name="Windows Server 2022 Datacenter 64bit",
+            ),
+            _NEVER,
+        ),
+    ),
+    faults=(Misbehaviour(fault="drop", action="exportImage", image_id="img-shopdb0001", work="done", count=1),),
+    policies=_JDCLOUD_POLICIES,
+    stranger="img-shopgone01",
+    newcomer=NewImage(region=_NORTH, image_id="img-shopmine01", name="shop-mine"),
+    mend={"refused_destinations": {}},
+    mended=("img-shoporders", f"copy {_EAST}"),
+)
+
+SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT, "jdcloud": _JDCLOUD}
 """Cloud -> its scene; there is one for every rehearsal cloud."""

@@ -17,8 +17,7 @@ from imageferry.cli.scenes import Scene
 from imageferry.clouds.facts import FACTS
 from imageferry.ports import Clock
 from imageferry.rehearsal.control import Rehearsal
-from imageferry.rehearsal.options import RehearsalOptions
-from imageferry.rehearsal.registry import REHEARSALS
+from imageferry.rehearsal.registry import REHEARSALS, Options
 from imageferry.rehearsal.store import NewImage
 from imageferry.telemetry.http import serving
 
@@ -101,9 +100,7 @@ async def staged(scene: Scene, clock: Clock, chance: random.Random) -> AsyncIter
         yield Stage(scene, rehearsal, f"http://{host}:{port}")
 
 
-def account_section(
-    cloud: str, url: str, options: RehearsalOptions, regions: Sequence[str], running: int | None
-) -> str:
+def account_section(cloud: str, url: str, options: Options, regions: Sequence[str], running: int | None) -> str:
     """The account of a served rehearsal as YAML, indented to stand under ``accounts:``; every wait is short."""
     key = options.keys[0]
     facts = FACTS[cloud]

@@ -129,7 +129,7 @@ def _copy(spec: CopySpec) -> Action:
 def _export_defaults(facts: CloudFacts) -> dict[str, Any]:
     defaults: dict[str, Any] = {"prefix": ""}
     if "disks" in facts.export_options:
-        defaults["disks"] = "all"
+        defaults["disks"] = facts.disks_default
     if facts.formats:
         defaults["format"] = facts.formats[0]
     return defaults

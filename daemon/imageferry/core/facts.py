@@ -51,6 +51,8 @@ class CloudFacts:
     """What stands between the user's prefix and the job-unique part; may be empty."""
     export_options: frozenset[str]
     """Of ``format prefix role disks quick``: those the cloud has."""
+    disks_default: Literal["all", "system"] = "all"
+    """What ``disks`` is where a policy does not say; it only counts where the cloud has that option."""
     export_required: frozenset[str] = frozenset()
     copy_options: frozenset[str] = frozenset({"name"})
     """Of ``name agency project``: those the cloud has."""

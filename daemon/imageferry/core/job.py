@@ -18,6 +18,9 @@ Priority = Literal[0, 1]
 FRESH: Final[Priority] = 0
 BACKFILL: Final[Priority] = 1
 
+DOUBTED: Final = "doubt_since"
+"""In a job's memo: when the first send of a doubt left, vendor's time; "busy" may then be our own lost task."""
+
 UNIQUE_LENGTH: Final = 12
 """How many characters of a key make a prefix, an object name or an image name unique."""
 

@@ -216,7 +216,7 @@ class ExportSpec(Spec):
     format: str | None = Field(default=None, description="The image format; default: the cloud's own")
     prefix: TemplateText | None = Field(default=None, description="What the objects' names start with (template)")
     role: Text | None = Field(default=None, description="The role by which the cloud writes to the bucket")
-    disks: Literal["all", "system"] | None = Field(default=None, description="Which disks; default: all")
+    disks: Literal["all", "system"] | None = Field(default=None, description="Which disks; default: the cloud's own")
     quick: bool | None = Field(default=None, description="Huawei: a quick export, without a choice of format")
 
     @field_validator("format")

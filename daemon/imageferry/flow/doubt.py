@@ -14,10 +14,10 @@ import anyio
 import structlog
 
 from imageferry.core.answers import Answer
-from imageferry.core.job import Job
+from imageferry.core.job import DOUBTED, Job
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.site import Site, kept, micros
-from imageferry.flow.submit import DOUBTED, LOOKS
+from imageferry.flow.submit import LOOKS
 from imageferry.ports import Absent, Finding, Found, Lost, Move, Unclear
 
 BATCH: Final = 64

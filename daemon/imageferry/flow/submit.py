@@ -15,15 +15,13 @@ from anyio.abc import TaskGroup, TaskStatus
 from structlog.contextvars import bound_contextvars
 
 from imageferry.core.answers import UNCOUNTED, Answer
-from imageferry.core.job import ActionKind, Job
+from imageferry.core.job import DOUBTED, ActionKind, Job
 from imageferry.core.pace import poll_after
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen
 from imageferry.flow.site import Site, kept, micros
 from imageferry.ports import Accepted, Claim, Move, Permit
 
-DOUBTED: Final = "doubt_since"
-"""In a job's memo: when the first send of a doubt left, vendor's time; "busy" may then be our own lost task."""
 LOOKS: Final = "looks"
 """In a job's memo: how often it was looked for; once it was, its request has settled."""
 REFUSED: Final = "refusals"

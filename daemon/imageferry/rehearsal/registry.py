@@ -3,15 +3,46 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Protocol
 
 from imageferry.ports import Clock
 from imageferry.rehearsal.control import Rehearsal
-from imageferry.rehearsal.options import RehearsalOptions
+from imageferry.rehearsal.jdcloud import JdcloudRehearsal
+from imageferry.rehearsal.jdcloud_options import JdcloudOptions
+from imageferry.rehearsal.options import AcceptedKey, RehearsalOptions
 from imageferry.rehearsal.tencent import TencentRehearsal
 
-RehearsalBuilder = Callable[[RehearsalOptions, Clock, random.Random], Rehearsal]
 
-REHEARSALS: Final[dict[str, RehearsalBuilder]] = {"tencent": TencentRehearsal}
+class Options(Protocol):
+    """What can be set about every rehearsal cloud; each has more of its own."""
+
+    @property
+    def keys(self) -> tuple[AcceptedKey, ...]:
+        """The key pairs that it lets in."""
+        ...
+
+    @property
+    def account_id(self) -> str:
+        """The account's id, as the vendor writes it."""
+        ...
+
+    @property
+    def regions(self) -> tuple[str, ...]:
+        """The regions that it has."""
+        ...
+
+    @property
+    def buckets(self) -> Mapping[str, str]:
+        """Name -> region."""
+        ...
+
+
+# A builder takes the options of its own cloud, those that OPTIONS has under the same name.
+RehearsalBuilder = Callable[[Any, Clock, random.Random], Rehearsal]
+
+REHEARSALS: Final[dict[str, RehearsalBuilder]] = {"tencent": TencentRehearsal, "jdcloud": JdcloudRehearsal}
 """Cloud name -> builder; a rehearsal of a cloud behaves like that cloud's own API."""
+
+OPTIONS: Final[dict[str, type[Options]]] = {"tencent": RehearsalOptions, "jdcloud": JdcloudOptions}
+"""Cloud name -> the options that its rehearsal is built with, as a type that can be read from JSON."""

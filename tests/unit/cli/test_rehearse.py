@@ -12,7 +12,7 @@ import yaml
 
 from imageferry.cli.scenes import SCENES
 from imageferry.rehearsal.options import REHEARSAL_KEY
-from imageferry.rehearsal.registry import REHEARSALS
+from imageferry.rehearsal.registry import OPTIONS, REHEARSALS
 from imageferry.settings import load
 from support.commands import Started, invoke, started
 
@@ -44,6 +44,28 @@ def test_what_it_prints_is_the_account_for_the_config(tmp_path: Path) -> None:
     [account] = load(config, {}).accounts
     keys = {"secret_id": REHEARSAL_KEY.secret_id, "secret_key": REHEARSAL_KEY.secret_key}
     assert (account.cloud, account.credentials.values) == ("tencent", keys)
+
+
+def test_the_account_of_another_cloud_has_that_clouds_words(tmp_path: Path) -> None:
+    with started(("rehearse", "--cloud", "jdcloud", "--port", "0"), tmp_path) as rehearsal:
+        said = introduced(rehearsal)
+    config = tmp_path / "imageferry.yaml"
+    config.write_text(yaml.safe_dump(said))
+    [account] = load(config, {}).accounts
+    keys = {"access_key": REHEARSAL_KEY.secret_id, "secret_key": REHEARSAL_KEY.secret_key}
+    assert (account.name, account.cloud, account.credentials.values) == ("rehearsal-jdcloud", "jdcloud", keys)
+    assert "# Buckets: archive-cn-north-1 (cn-north-1)" in rehearsal.text
+    [event] = [json.loads(line[2:]) for line in rehearsal.lines if line.startswith("# {")]
+    assert (event["data"]["cloud"], event["data"]["image_id"]) == ("jdcloud", SCENES["jdcloud"].parts[0].image.image_id)
+
+
+def test_each_cloud_reads_options_of_its_own(tmp_path: Path) -> None:
+    options = written(tmp_path / "o.json", {"requests_a_minute": 60, "keys": [{"secret_id": "a", "secret_key": "b"}]})
+    with started(["rehearse", "--cloud", "jdcloud", "--port", "0", "--options", options], tmp_path) as rehearsal:
+        account = introduced(rehearsal)["accounts"]["rehearsal-jdcloud"]
+    assert account["credentials"]["access_key"] == "a"
+    refused = invoke(*ALONE, "--options", options)
+    assert (refused.exit_code, "requests_a_minute" in refused.stderr) == (2, True)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -83,9 +105,9 @@ def test_it_takes_images_and_options_from_files(tmp_path: Path) -> None:
 
 
 def test_an_unknown_cloud_is_told_which_there_are() -> None:
-    result = invoke("rehearse", "--cloud", "huawei", "--port", "0")
+    result = invoke("rehearse", "--cloud", "nimbus", "--port", "0")
     assert result.exit_code == 2
-    assert f"there is no rehearsal of huawei; this version has: {', '.join(REHEARSALS)}" in result.stderr
+    assert f"there is no rehearsal of nimbus; this version has: {', '.join(REHEARSALS)}" in result.stderr
 
 
 def test_every_mistake_of_both_files_comes_with_its_place(tmp_path: Path) -> None:
@@ -141,4 +163,10 @@ def test_listening_beyond_this_machine_is_warned_of(tmp_path: Path) -> None:
 
 
 def test_there_is_a_scene_for_every_rehearsal() -> None:
-    assert SCENES.keys() == REHEARSALS.keys()
+    assert SCENES.keys() == REHEARSALS.keys() == OPTIONS.keys()
+
+
+def test_no_image_stands_in_two_scenes() -> None:
+    ids = [part.image.image_id for scene in SCENES.values() for part in scene.parts]
+    names = [part.image.name for scene in SCENES.values() for part in scene.parts]
+    assert (len(set(ids)), len(set(names))) == (len(ids), len(names))

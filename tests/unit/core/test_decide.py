@@ -162,6 +162,13 @@ def test_an_option_the_images_cloud_wants_is_missed() -> None:
     )
 
 
+@pytest.mark.parametrize(("cloud", "disks"), [("tencent", "all"), ("jdcloud", "system")])
+def test_which_disks_are_meant_where_nobody_says_it_is_the_clouds_affair(cloud: str, disks: str) -> None:
+    action = the_action(policy("p", export(role="role")), about=of_cloud(cloud))
+
+    assert action.options["disks"] == disks
+
+
 def test_what_the_cloud_can_never_do_is_refused_with_its_rule() -> None:
     action = the_action(policy("p", export()), about=image(os="windows"))
 

@@ -24,7 +24,7 @@ from imageferry.clouds.objects import Seen as Object
 from imageferry.clouds.wire import foreign
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import Job, unique_part
+from imageferry.core.job import DOUBTED, Job, unique_part
 from imageferry.core.times import SECOND
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress, Unclear
 
@@ -37,8 +37,6 @@ PATIENCE: Final = 600 * SECOND
 """How long a task may be missing from the list, and an object after its task has finished."""
 PROMPT: Final = 60 * SECOND
 """How long an object that is late is looked for at the shortest cadence."""
-DOUBTED: Final = "doubt_since"
-"""In a job's memo, where flow keeps it: when the first send of a doubt left, which is not settled yet."""
 FINISHED: Final = "finished"
 """In a job's memo: when its task was first seen to have finished, and the keys that it named."""
 MISSING: Final = "missing"

@@ -93,13 +93,15 @@ FACTS: Final = CloudFacts(
     prefix_longest=32,
     prefix_joint="",
     export_options=frozenset({"prefix", "role", "disks"}),
+    # Servers of an older version refuse to be asked for more.
+    disks_default="system",
     export_required=frozenset({"role"}),
     name_longest=32,
     name_pattern=r"[A-Za-z0-9\u3400-\u9fff_.-]{1,32}",
     preflight=judge(*_NEVER),
     notes={
         "credentials.oidc": "JD Cloud has no sign-in by OIDC",
-        "disks": "data disks are asked for only where the image has any",
+        "disks": "default: system; with all, data disks are asked for only where the image has any",
         "format": "always qcow2",
         "role": "the service role that may write to the bucket",
     },

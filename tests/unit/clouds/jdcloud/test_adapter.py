@@ -11,7 +11,10 @@ import pytest
 from imageferry.clouds.credentials import Around
 from imageferry.clouds.jdcloud.adapter import APIS, JdCloud, build
 from imageferry.clouds.jdcloud.client import Dialect
+from imageferry.clouds.jdcloud.events import sightings
 from imageferry.clouds.jdcloud.sign import V3
+from imageferry.clouds.registry import APIS as REGISTERED
+from imageferry.clouds.registry import CLOUDS, READERS
 from imageferry.core.account import CredentialSpec, Timeouts
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
@@ -38,6 +41,10 @@ TOKEN_KEY = {"secret_id": REHEARSAL_KEY.secret_id, "secret_key": REHEARSAL_KEY.s
 
 
 # --- what it is ----------------------------------------------------------------------------------------------------
+
+
+def test_the_registry_has_it_and_its_reader() -> None:
+    assert (CLOUDS["jdcloud"], REGISTERED["jdcloud"], sightings in READERS) == (build, APIS, True)
 
 
 @pytest.mark.parametrize(

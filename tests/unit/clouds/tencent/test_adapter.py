@@ -11,9 +11,11 @@ import anyio
 import pytest
 
 from imageferry.clouds.credentials import Around
+from imageferry.clouds.registry import APIS as REGISTERED
 from imageferry.clouds.registry import CLOUDS, READERS
 from imageferry.clouds.tencent import codes
 from imageferry.clouds.tencent.adapter import APIS, TencentCloud, build
+from imageferry.clouds.tencent.events import sightings
 from imageferry.core.account import CredentialSpec, Polls, Timeouts
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image, Place
@@ -143,7 +145,7 @@ def new_job(action: Any, image_id: str, destination: str, options: Mapping[str, 
 
 
 def test_the_registry_has_it_and_its_reader() -> None:
-    assert (CLOUDS["tencent"], len(READERS)) == (build, 1)
+    assert (CLOUDS["tencent"], REGISTERED["tencent"], sightings in READERS) == (build, APIS, True)
 
 
 async def test_the_region_goes_into_the_endpoint_and_the_signature_into_its_own_host() -> None:

@@ -1,0 +1,108 @@
+"""A whole daemon at a JD Cloud that loses answers: every job ends well, and nothing is ever started twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from imageferry.rehearsal.jdcloud import JdcloudRehearsal
+from imageferry.rehearsal.jdcloud_options import ROLE
+from imageferry.rehearsal.misbehaviour import Misbehaviour
+from imageferry.rehearsal.options import REHEARSAL_KEY
+from imageferry.telemetry.clock import SystemClock
+from support.daemons import House, account, event, run_until_idle
+from support.jdcloud_rehearsals import BUCKET, OTHER_REGION, REGION, image, jdcloud
+from support.rehearsals import served
+
+IMAGES = 40
+SECOND_BUCKET = "second-north"
+EVERYTHING = {
+    "name": "everything",
+    "match": {"cloud": "jdcloud", "os": "linux"},
+    "actions": [
+        {"export": {"bucket": BUCKET, "role": ROLE, "prefix": "walk"}},
+        {"export": {"bucket": SECOND_BUCKET, "role": ROLE, "disks": "all"}},
+        {"copy": {"regions": [OTHER_REGION]}},
+    ],
+}
+DESTINATIONS = (("exportImage", BUCKET), ("exportImage", SECOND_BUCKET), ("copyImages", OTHER_REGION))
+
+
+def mishaps() -> list[Misbehaviour]:
+    """Answers that are lost before, after and long before the work, and other trouble; each so often, at random."""
+    chance: dict[str, Any] = {"probability": 0.3, "count": 4}
+    submits = [
+        Misbehaviour(action=action, **fault, **chance)
+        for action in ("exportImage", "copyImages")
+        for fault in (
+            {"fault": "drop", "work": "none"},
+            {"fault": "drop", "work": "done"},
+            {"fault": "drop", "work": "late", "after": 1.0},
+            {"fault": "status", "status": 503, "work": "done"},
+            {"fault": "status", "status": 502},
+            {"fault": "garbage", "work": "done"},
+            {"fault": "throttle"},
+        )
+    ]
+    reads = [
+        Misbehaviour(fault="status", status=500, action="describeImages", **chance),
+        Misbehaviour(fault="throttle", action="imageTasks", **chance),
+        Misbehaviour(fault="drop", action="imageTasks", **chance),
+    ]
+    return [*submits, *reads]
+
+
+def house_at(url: str, folder: Path) -> House:
+    """A daemon's folder with one account at the rehearsal, in a hurry."""
+    credentials = {
+        "source": "static",
+        "access_key": REHEARSAL_KEY.secret_id,
+        "secret_key": REHEARSAL_KEY.secret_key,
+    }
+    prod = account(
+        url,
+        cloud="jdcloud",
+        regions=[REGION, OTHER_REGION],
+        credentials=credentials,
+        limits={
+            "export": {"rate": "40/s", "running": 20},
+            "copy": {"rate": "40/s", "running": 20},
+            "read": {"rate": "60/s"},
+        },
+        timeouts={"request": "1500ms", "settle": "2s", "image": "60s", "export": "60s", "copy": "60s"},
+    )
+    return House(folder, {"prod": prod}, [EVERYTHING])
+
+
+def cloud() -> JdcloudRehearsal:
+    """One with two buckets and no limit but those that the account keeps."""
+    return jdcloud(
+        SystemClock(),
+        buckets={BUCKET: REGION, SECOND_BUCKET: REGION},
+        requests_a_minute=None,
+        exports_running=20,
+        copies_running=20,
+        export_seconds=0.3,
+        copy_seconds=0.3,
+        duration_spread=0.5,
+    )
+
+
+async def test_every_job_is_done_exactly_once_though_answers_are_lost(tmp_path: Path) -> None:
+    rehearsal = cloud()
+    ids = [image(rehearsal, name=f"web-{n}", data_disks_gib=(10,) * (n % 2)) for n in range(IMAGES)]
+    for fault in mishaps():
+        rehearsal.misbehave(fault)
+    async with served(rehearsal) as url:
+        house = house_at(url, tmp_path)
+        house.tell([event(each, cloud="jdcloud", region=REGION) for each in ids])
+        await run_until_idle(house)
+    jobs = await house.jobs()
+    assert Counter(job["state"] for job in jobs) == {"succeeded": len(ids) * len(DESTINATIONS)}
+    assert rehearsal.requests.accepted == {(action, each, to): 1 for each in ids for action, to in DESTINATIONS}
+    assert rehearsal.state(["misbehaviours"])["misbehaviours"] == []
+    written = {(each["bucket"], each["key"]) for each in rehearsal.state(["objects"])["objects"]}
+    assert {(job["destination"], key) for job in jobs for key in job["object_keys"]} == written
+    assert len(written) == IMAGES * 5 // 2
+    assert Counter(each["type"] for each in house.completed()) == {"io.imageferry.job.succeeded": len(jobs)}
