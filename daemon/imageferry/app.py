@@ -284,12 +284,16 @@ class Daemon:
             ("sweep", sweep.step, self.stopping.bell(self.clock)),
             ("hold", parts.hold.step, self.stopping.bell(self.clock)),
         ]
+
+        def stopped() -> bool:
+            return self.stopping.said
+
         for site in parts.sites:
             here = f"{site.account.name}/{site.region}"
             loops += [
                 (f"look {here}", Inspect(site, lambda: self.book.current).step, site.bells.look),
-                (f"export {here}", Submit(site, "export", group).step, site.bells.export),
-                (f"copy {here}", Submit(site, "copy", group).step, site.bells.copy),
+                (f"export {here}", Submit(site, "export", group, stopped=stopped).step, site.bells.export),
+                (f"copy {here}", Submit(site, "copy", group, stopped=stopped).step, site.bells.copy),
                 (f"doubt {here}", Doubt(site).step, site.bells.doubt),
                 (f"follow {here}", Follow(site).step, site.bells.follow),
             ]

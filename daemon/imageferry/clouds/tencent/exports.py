@@ -215,6 +215,7 @@ def freeze(job: Job, image: Image) -> Frozen:
     keys = [
         f"{prefix}_{job.image_id}_{'system' if disk['usage'] == _SYSTEM else 'data'}_{disk['snapshot']}.{form}"
         for disk in disks
+        if all(disk["snapshot"] for disk in disks)  # one name that is not known, and no look could tell absence
     ]
     return Frozen({"body": json.dumps(params), "keys": keys})
 
