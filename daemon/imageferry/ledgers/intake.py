@@ -73,7 +73,7 @@ def _told(events: Sequence[tuple[Value, ...]], now: int) -> Script[tuple[int, in
 
 def _digest(source: str, event_id: str) -> bytes:
     """What an event is known by: the same for every repeat of it."""
-    return hashlib.blake2b(f"{source}\n{event_id}".encode(errors="surrogatepass"), digest_size=16).digest()
+    return hashlib.blake2b(f"{len(source)}:{source}{event_id}".encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _ignored(row: Ignored, now: int) -> tuple[Value, ...]:
