@@ -50,7 +50,9 @@ from imageferry.telemetry.liveness import Heartbeats
 from imageferry.telemetry.metrics import Metrics
 
 LOOP_STUCK: Final = 180.0
-"""Seconds without a heartbeat after which a loop counts as stopped; a step may wait for several slow requests."""
+"""Seconds without a heartbeat after which a loop counts as stopped, at the least."""
+SLOW_REQUESTS: Final = 12
+"""One step may wait for so many requests that run into their time-out, one after another."""
 DRAIN: Final = 10.0
 """Seconds that the outbox may take to drain at the end."""
 OWNER: Final = "daemon"
@@ -125,6 +127,12 @@ class Daemon:
     tally: Tally = field(default_factory=Tally)
     wrong: str | None = None
     """Why the policy files on disk are not the set in force."""
+
+    @property
+    def stuck_after(self) -> float:
+        """Seconds without a heartbeat after which a loop counts as stopped."""
+        slowest = max((account.timeouts.request for account in self.settings.accounts), default=0.0)
+        return max(LOOP_STUCK, SLOW_REQUESTS * slowest)
 
     async def run(self, *, task_status: TaskStatus[Running]) -> Ended:
         """Start everything, work until told to stop or idle, stop everything in order.
@@ -251,7 +259,7 @@ class Daemon:
             return [job_json(job) for job in await parts.ledger.jobs(want)]
 
         def stopped() -> list[str]:
-            return parts.beats.stopped(self.clock.monotonic(), LOOP_STUCK)
+            return parts.beats.stopped(self.clock.monotonic(), self.stuck_after)
 
         return ops_app(self.metrics, parts.health.readiness, stopped, jobs)
 
@@ -284,12 +292,16 @@ class Daemon:
             ("sweep", sweep.step, self.stopping.bell(self.clock)),
             ("hold", parts.hold.step, self.stopping.bell(self.clock)),
         ]
+
+        def stopped() -> bool:
+            return self.stopping.said
+
         for site in parts.sites:
             here = f"{site.account.name}/{site.region}"
             loops += [
                 (f"look {here}", Inspect(site, lambda: self.book.current).step, site.bells.look),
-                (f"export {here}", Submit(site, "export", group).step, site.bells.export),
-                (f"copy {here}", Submit(site, "copy", group).step, site.bells.copy),
+                (f"export {here}", Submit(site, "export", group, stopped=stopped).step, site.bells.export),
+                (f"copy {here}", Submit(site, "copy", group, stopped=stopped).step, site.bells.copy),
                 (f"doubt {here}", Doubt(site).step, site.bells.doubt),
                 (f"follow {here}", Follow(site).step, site.bells.follow),
             ]

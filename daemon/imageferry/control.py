@@ -52,7 +52,7 @@ async def listening(path: Path, handle: Handler) -> AsyncIterator[None]:
         async with stream:
             with suppress(anyio.BrokenResourceError, anyio.EndOfStream, anyio.DelimiterNotFound, anyio.IncompleteRead):
                 line = await BufferedByteReceiveStream(stream).receive_until(b"\n", LONGEST_LINE)
-                await stream.send(json.dumps(await handle(json.loads(line))).encode() + b"\n")
+                await stream.send(json.dumps(await _answer(handle, line)).encode() + b"\n")
 
     try:
         async with listener, anyio.create_task_group() as group:
@@ -62,6 +62,17 @@ async def listening(path: Path, handle: Handler) -> AsyncIterator[None]:
     finally:
         with anyio.CancelScope(shield=True), suppress(FileNotFoundError):
             await anyio.Path(path).unlink()
+
+
+async def _answer(handle: Handler, line: bytes) -> Mapping[str, Any]:
+    """What is no request is answered too: one line must not end the daemon."""
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError):
+        request = None
+    if not isinstance(request, dict):
+        return {"error": "this is no request; a JSON object on one line was expected"}
+    return await handle(request)
 
 
 async def ask(path: Path, request: Request) -> Mapping[str, Any] | None:

@@ -32,7 +32,7 @@ WITHIN = 30.0
 async def measure(size: Size, broker: Broker, folder: Path) -> list[Row]:
     """The median and the slowest in a hundred."""
     topic = await create_topic(broker, f"bench-{uuid4().hex}")
-    async with cloud(export_seconds=0.05) as here:
+    async with cloud(export_seconds=0.05, rates={"DescribeImages": None}) as here:
         source = {"type": "kafka", "bootstrap_servers": broker.servers, "topics": [topic], "group_id": topic}
         town = house(folder / "town", here.url, sources=[source])
         async with daemon_process(town), producing(broker) as producer:

@@ -21,7 +21,7 @@ from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import READERS
 from imageferry.core.completion import completion
 from imageferry.core.image import Place
-from imageferry.core.job import Job
+from imageferry.core.job import Job, job_id, job_key, unique_part
 from imageferry.core.times import parse_rfc3339
 from imageferry.policies import load as load_policies
 from imageferry.ports import Sighting
@@ -143,7 +143,10 @@ def test_the_data_alone_is_enough_in_a_file(block: Block) -> None:
 def test_the_completion_shown_is_written_so() -> None:
     [block] = blocks("json", "event-out")
     event = json.loads(block.text)
-    assert json.loads(completion(job_of(event["data"]))) == event
+    job = job_of(event["data"])
+    assert json.loads(completion(job)) == event
+    assert job.key == job_key(job.place, job.image_id, job.action, job.destination)
+    assert (job.id, unique_part(job.key) in job.object_keys[0]) == (job_id(job.key), True)
 
 
 def job_of(data: Mapping[str, Any]) -> Job:

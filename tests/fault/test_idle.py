@@ -114,7 +114,8 @@ async def test_an_idle_daemon_is_live_and_ready(tmp_path: Path) -> None:
 async def test_a_loop_that_has_stopped_moving_is_named_by_livez_until_it_moves_again(tmp_path: Path) -> None:
     async with alone(tmp_path) as one:
         await one.exported()
-        one.cloud.misbehave(Misbehaviour(fault="slow", action=HEAD_OBJECT, after=LOOP_STUCK * 2, count=1))
+        stuck_after = one.daemon.stuck_after
+        one.cloud.misbehave(Misbehaviour(fault="slow", action=HEAD_OBJECT, after=stuck_after * 2, count=1))
         one.house.tell([event(image(one.cloud))])
         heads = one.cloud.requests.asked(HEAD_OBJECT)
 
@@ -123,10 +124,10 @@ async def test_a_loop_that_has_stopped_moving_is_named_by_livez_until_it_moves_a
             return one.cloud.requests.asked(HEAD_OBJECT) > heads
 
         await until(in_flight)
-        await one.rest(LOOP_STUCK + STEP, busy=1)
+        await one.rest(stuck_after + STEP, busy=1)
         stuck = await one.ops.get("/livez")
         assert (stuck.status_code, stuck.json()) == (503, {"live": False, "stopped": ["follow prod/ap-guangzhou"]})
-        await one.rest(LOOP_STUCK, busy=1)
+        await one.rest(stuck_after, busy=1)
 
         async def moves() -> bool:
             return (await one.ops.get("/livez")).status_code == 200

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import click
 
 from imageferry.cli.files import config_option, load_all
+
+NAMED: Final = 20
+"""How many policies are named; the others are counted."""
 
 
 @click.command()
@@ -23,8 +28,14 @@ def command(config: Path | None) -> None:
     click.echo(
         f"fine: {_count(len(settings.accounts), 'account')} in {_count(places, 'region')}, "
         f"{_count(len(settings.sources), 'source')}, {_count(len(settings.publishers), 'publisher')}, "
-        f"{_count(len(book.current.names), 'policy', 'policies')}: {', '.join(book.current.names)}"
+        f"{_count(len(book.current.names), 'policy', 'policies')}: {_some(book.current.names)}"
     )
+
+
+def _some(names: Sequence[str]) -> str:
+    """The names, so many of them as a person still reads."""
+    left = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
 def _count(number: int, one: str, many: str = "") -> str:

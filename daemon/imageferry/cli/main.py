@@ -5,7 +5,9 @@ Errors go to standard error. Exit 0: fine, 1: failed, 2: usage or a bad file, 3:
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -52,23 +54,27 @@ class Commands(click.Group):
         """Run a command; an error of ours becomes its message and its exit code, never a traceback."""
         try:
             return super().invoke(ctx)
-        except (ImageferryError, BaseExceptionGroup) as error:
-            ours = list(_ours(error))
-            if not ours:
-                raise
-            sys.exit(_complain(ours))
-        except BrokenPipeError:
-            sys.stderr.close()  # the reader has gone; Python would complain about it on the way out
-            sys.exit(FAILED)
+        except (ImageferryError, OSError, BaseExceptionGroup) as error:
+            leaves = list(_leaves(error))
+            ours = [one for one in leaves if isinstance(one, ImageferryError)]
+            if ours:
+                sys.exit(_complain(ours))
+            if all(isinstance(one, BrokenPipeError) for one in leaves):
+                sys.stderr.close()  # the reader has gone; Python would complain about it on the way out
+                sys.exit(FAILED)
+            if all(isinstance(one, OSError) and one.errno == errno.ENOSPC for one in leaves):
+                click.echo(f"imageferry: cannot write: {os.strerror(errno.ENOSPC)}; make room and try again", err=True)
+                sys.exit(FAILED)
+            raise
 
 
-def _ours(error: BaseException) -> Iterator[ImageferryError]:
-    """Every error of ours in what a task group raised."""
-    if isinstance(error, ImageferryError):
-        yield error
-    elif isinstance(error, BaseExceptionGroup):
+def _leaves(error: BaseException) -> Iterator[BaseException]:
+    """Every error in what a task group raised; an error that is no group is itself."""
+    if isinstance(error, BaseExceptionGroup):
         for one in error.exceptions:
-            yield from _ours(one)
+            yield from _leaves(one)
+    else:
+        yield error
 
 
 def _complain(errors: Sequence[ImageferryError]) -> int:

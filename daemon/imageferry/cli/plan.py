@@ -18,7 +18,7 @@ import msgspec
 
 from imageferry.cli.files import config_option, load_all
 from imageferry.cli.main import BAD_FILE
-from imageferry.cli.tables import format_option, print_json
+from imageferry.cli.tables import format_option, plain, print_json
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import READERS
 from imageferry.core.actions import World
@@ -133,7 +133,7 @@ def _documents(name: str, content: bytes) -> Iterator[tuple[int, bytes]]:
     """The whole file where it is one JSON document, else each of its lines that is not empty."""
     try:
         msgspec.json.decode(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         lines = [(n, line) for n, line in enumerate(content.splitlines(), 1) if line.strip()]
         if not lines:
             raise BadFile([Complaint(name, 1, 1, "there is no event in it")]) from None
@@ -185,11 +185,11 @@ async def _job_json(reader: Reader, wanted: str) -> dict[str, str] | None:
 def _print(planned: Planned) -> None:
     for image in planned.images:
         place = f"{image['cloud']}/{image['account']}/{image['region']}"
-        click.echo(f"{image['image_id']} ({image['image_name'] or 'name not known'}) at {place}")
+        click.echo(plain(f"{image['image_id']} ({image['image_name'] or 'name not known'}) at {place}"))
         for verdict in image["verdicts"]:
-            click.echo(f"  {verdict['verdict']:<8}  {verdict['policy']}: {verdict['reason']}")
+            click.echo(plain(f"  {verdict['verdict']:<8}  {verdict['policy']}: {verdict['reason']}"))
         for action in image["actions"]:
-            click.echo(f"  -> {_said(action)}")
+            click.echo(plain(f"  -> {_said(action)}"))
         click.echo()
     click.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in planned.summary().items()))
 

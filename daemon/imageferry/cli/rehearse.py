@@ -151,7 +151,7 @@ def _read(reader: TypeAdapter[T], path: Path) -> T:
         raise BadFile([Complaint(str(path), 1, 1, f"cannot be read: {error.strerror}")]) from error
     except json.JSONDecodeError as error:
         raise BadFile([Complaint(str(path), error.lineno, error.colno, f"not JSON: {error.msg}")]) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BadFile([Complaint(str(path), 1, 1, f"not JSON: {error}")]) from error
     try:
         return reader.validate_python(data)
@@ -165,7 +165,7 @@ def _complaints(path: Path, content: bytes, error: ValidationError) -> list[Comp
     return sorted(
         document.complaint(
             each["loc"],
-            f"{dotted(each['loc'])}: {each['msg']}",
+            f"{dotted(each['loc']) or 'the file'}: {each['msg']}",
             key=each["type"] == "unexpected_keyword_argument",
         )
         for each in error.errors(include_url=False, include_context=False, include_input=False)

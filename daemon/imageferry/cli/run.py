@@ -14,7 +14,7 @@ import click
 import structlog
 from anyio.abc import TaskStatus
 
-from imageferry.app import LOOP_STUCK, Daemon, Ended, Orders, Running
+from imageferry.app import Daemon, Ended, Orders, Running
 from imageferry.cli.files import config_option, load_all
 from imageferry.cli.main import FAILED, SOME_JOBS_FAILED
 from imageferry.telemetry.clock import SystemClock
@@ -98,7 +98,7 @@ async def _watchdog(running: Running, daemon: Daemon, notifier: Notifier) -> Non
     """Tell systemd that the loops move; silence makes it restart the daemon."""
     seconds = watchdog_seconds(os.environ, os.getpid())
     while seconds is not None:
-        stopped = running.beats.stopped(daemon.clock.monotonic(), LOOP_STUCK)
+        stopped = running.beats.stopped(daemon.clock.monotonic(), daemon.stuck_after)
         if stopped:
             log.error("loops have stopped moving", loops=stopped)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -16,6 +16,8 @@ format_option = click.option(
     show_default=True,
     help="A table for people, or JSON for programs.",
 )
+
+_CONTROLS: Final = {number: f"\\x{number:02x}" for number in (*range(32), *range(127, 160))}
 
 
 def print_json(data: object) -> None:
@@ -39,7 +41,12 @@ def cell(value: object) -> str:
     if value is None or value == "":
         return "-"
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or "-"
+        return ", ".join(plain(str(item)) for item in value) or "-"
     if isinstance(value, dict):
         return ", ".join(f"{name}: {cell(item)}" for name, item in value.items()) or "-"
-    return str(value)
+    return plain(str(value))
+
+
+def plain(text: str) -> str:
+    """One line that leaves a terminal alone: names come from events and clouds, and may hold anything."""
+    return text.translate(_CONTROLS)

@@ -87,6 +87,8 @@ class Circuit:
         """Learn from a vendor's answer."""
         if answer.klass == "auth":
             self._open(answer)
+        elif self.reopens_in() > 0:
+            return  # it was sent before the refusal, and proves nothing of what comes after it
         elif answer.klass in _PROVES and self._state != "closed":
             if self._state == "open":
                 log.info("account works again", account=self.account)

@@ -20,7 +20,7 @@ from imageferry.flow.site import Site, kept, micros
 from imageferry.flow.submit import LOOKS
 from imageferry.ports import Absent, Finding, Found, Lost, Move, Unclear
 
-BATCH: Final = 64
+BATCH: Final = 16
 AT_ONCE: Final = 8
 """Doubts looked into at once in one region."""
 ABSENT: Final = "absent"

@@ -17,7 +17,7 @@ from imageferry.core.job import Job
 from imageferry.core.pace import poll_after
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
-from imageferry.flow.site import VANISHED, Site, kept, micros
+from imageferry.flow.site import SINCE, VANISHED, Site, kept, micros
 from imageferry.ports import Following, Move, Progress
 
 BATCH: Final = 100
@@ -108,7 +108,7 @@ class Follow:
             answer=told.answer,
             due_at=self.site.clock.now(),
             give_up_at=self.site.clock.now() + micros(self.site.timeout(job.action)),
-            memo={VANISHED: 1},
+            memo={VANISHED: 1, SINCE: self.site.clock.now()},
         )
 
     def _unheard(self, job: Job, reason: str, answer: Answer | None) -> Move:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from imageferry.core.machine import OPEN_STATES
 from imageferry.errors import LedgerError
 from imageferry.flow.site import Site
 from imageferry.ports import EventSource, Ledger
@@ -79,7 +78,4 @@ class Health:
         return site.lanes.circuit.reason is None and await self._has_work(site)
 
     async def _has_work(self, site: Site) -> bool:
-        here = (site.account.name, site.region)
-        if await self.ledger.next_due(*here, "look") is not None:
-            return True
-        return any([await self.ledger.next_due(*here, state) is not None for state in sorted(OPEN_STATES)])
+        return await self.ledger.has_work(site.account.name, site.region)

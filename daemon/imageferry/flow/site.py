@@ -25,6 +25,11 @@ from imageferry.telemetry.metrics import Metrics
 
 VANISHED: Final = "vanished"
 """In a job's memo: its task ended once without a result."""
+SINCE: Final = "since"
+"""In a job's memo: when it was planned again, if it was; waits for its image count from then."""
+DEADLINE: Final = "give_up_at"
+"""In a job's memo: its own deadline, while the wait for its image sets another."""
+_LASTING: Final = (VANISHED, SINCE, DEADLINE)
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +41,7 @@ def micros(seconds: float) -> int:
 
 def kept(job: Job) -> dict[str, Any]:
     """What of a memo outlives every stage of a job's life: a second chance is given once, however often it is sent."""
-    return {VANISHED: job.memo[VANISHED]} if VANISHED in job.memo else {}
+    return {name: job.memo[name] for name in _LASTING if name in job.memo}
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from imageferry.core.job import Job
 from imageferry.core.machine import OPEN_STATES
 from imageferry.core.times import SECOND
 from imageferry.errors import MoveForbidden
+from imageferry.flow.site import SINCE
 from imageferry.ports import Clock, Ledger, Move
 
 UNKNOWN_TIMEOUT: Final = 86_400.0
@@ -42,7 +43,8 @@ async def retry(ledger: Ledger, clock: Clock, accounts: Mapping[str, Account], j
         timeout = account.timeouts.export if job.action == "export" else account.timeouts.copy
     now = clock.now()
     give_up_at = now + round(timeout * SECOND)
-    move = Move(job=job, to="planned", reason="retried by hand", due_at=now, give_up_at=give_up_at)
+    memo = {SINCE: now}
+    move = Move(job=job, to="planned", reason="retried by hand", due_at=now, give_up_at=give_up_at, memo=memo)
     return (await ledger.move([move], now))[0]
 
 

@@ -6,8 +6,9 @@ the two is a doubt, and doubts are never answered by sending again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import anyio
 import structlog
@@ -19,7 +20,7 @@ from imageferry.core.job import DOUBTED, ActionKind, Job
 from imageferry.core.pace import poll_after
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen
-from imageferry.flow.site import Site, kept, micros
+from imageferry.flow.site import DEADLINE, SINCE, Site, kept, micros
 from imageferry.ports import Accepted, Claim, Move, Permit
 
 LOOKS: Final = "looks"
@@ -40,6 +41,8 @@ class Submit:
     action: ActionKind
     group: TaskGroup
     in_flight: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(400))
+    stopped: Callable[[], bool] = field(default=lambda: False)
+    """Whether no new request may begin, not even one that waited for its permit when that was said."""
 
     async def step(self) -> float:
         """Send one due job; returns the seconds until another may be due."""
@@ -58,7 +61,7 @@ class Submit:
         """Wait for a permit, claim the next job, send it; "started" tells whether there was one."""
         site = self.site
         async with self.in_flight, site.lanes.enter(site.region, self.action) as permit:
-            job = await self._claim()
+            job = None if self.stopped() else await self._claim()
             task_status.started(job is not None)
             if job is not None:
                 await self._send(job, permit)
@@ -134,10 +137,12 @@ class Submit:
             return self._doubt(job, answer)
         now = self.site.clock.now()
         refusals = int(job.memo.get(REFUSED, 0)) + 1
-        memo = {**job.memo, REFUSED: refusals}
-        give_up_at = None
+        memo: dict[str, Any] = {**job.memo, REFUSED: refusals}
         if answer.klass == "wait_image":
-            give_up_at = job.created_at + micros(self.site.account.timeouts.image)
+            give_up_at = self._image_deadline(job)
+            memo.setdefault(DEADLINE, job.give_up_at)
+        else:
+            give_up_at = memo.pop(DEADLINE, None)
         return Move(
             job=job,
             to="planned",
@@ -158,7 +163,7 @@ class Submit:
         busy = answer.klass == "wait_image"
         now = self.site.clock.now()
         timeouts = self.site.account.timeouts
-        give_up_at = job.created_at + micros(timeouts.image) if busy else now + micros(self.site.timeout(self.action))
+        give_up_at = self._image_deadline(job) if busy else now + micros(self.site.timeout(self.action))
         return Move(
             job=job,
             to="in_doubt",
@@ -170,6 +175,10 @@ class Submit:
             sent_at=int(job.memo[DOUBTED]) if busy else None,
             memo={**kept(job), DOUBTED: job.memo.get(DOUBTED, job.sent_at), **({LOOKS: 1} if busy else {})},
         )
+
+    def _image_deadline(self, job: Job) -> int:
+        """When the wait for a busy image is given up: counted from the decision, or from when it was planned again."""
+        return int(job.memo.get(SINCE, job.created_at)) + micros(self.site.account.timeouts.image)
 
     def _pause(self, answer: Answer, refusals: int) -> int:
         account = self.site.account

@@ -47,13 +47,22 @@ class Sweep:
         return EVERY
 
     async def _give_up(self) -> None:
-        by_place = {(s.account.name, s.region): s for s in self.sites}
-        for job in await self.ledger.overdue(self.clock.now(), BATCH):
-            site = by_place.get((job.place.account, job.place.region))
-            if site is None:
-                continue  # its account is no longer configured: a person decides, nothing is lost
-            if self.clock.now() >= self.since + micros(min(GRACE, site.timeout(job.action))):
-                await site.carry_out([Move(job=job, to="failed", reason=_too_late(job))])
+        """Batch by batch: those that are left as they are must not hide the ones behind them."""
+        left = 0
+        full = True
+        while full:
+            jobs = await self.ledger.overdue(self.clock.now(), BATCH, left)
+            left += len(jobs) - sum([await self._ended(job) for job in jobs])
+            full = len(jobs) == BATCH
+
+    async def _ended(self, job: Job) -> bool:
+        """Give one job up; False where it is left as it is."""
+        site = next((s for s in self.sites if (s.account.name, s.region) == job.place[1:]), None)
+        if site is None:
+            return False  # its account is no longer configured: a person decides, nothing is lost
+        if self.clock.now() < self.since + micros(min(GRACE, site.timeout(job.action))):
+            return False
+        return bool(await site.carry_out([Move(job=job, to="failed", reason=_too_late(job))]))
 
     async def show(self) -> None:
         """Write the gauges that are counted from the ledger."""

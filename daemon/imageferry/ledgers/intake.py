@@ -16,8 +16,8 @@ from imageferry.ports import Admitted, Ignored, IntakeRow, Recorded, Unreadable
 SIGHTED: Final = "an event says that it is there"
 
 _LAST: Final = "SELECT COALESCE(MAX(seq), 0) FROM events"
-_EVENTS: Final = "INSERT INTO events (source, event_id, cloud, account, region, image_id, received_at, ignored)"
-_ONCE: Final = "ON CONFLICT (source, event_id) DO NOTHING"
+_EVENTS: Final = "INSERT INTO events (digest, source, event_id, cloud, account, region, image_id, received_at, ignored)"
+_ONCE: Final = "ON CONFLICT (digest) DO NOTHING"
 _NEW: Final = "SELECT COUNT(*), COUNT(ignored) FROM events WHERE seq > ?"
 _DUE: Final = """
 INSERT INTO images (cloud, account, region, image_id, outcome, reason, look_due_at, first_seen_at, priority)
@@ -48,7 +48,7 @@ def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
     for row in batch:
         if isinstance(row, Admitted):
             (source, event_id, _, _, _, image_id), place = row
-            events.append((source, event_id, *place, image_id, now, None))
+            events.append((_digest(source, event_id), source, event_id, *place, image_id, now, None))
         elif isinstance(row, Ignored):
             events.append(_ignored(row, now))
         else:
@@ -71,9 +71,16 @@ def _told(events: Sequence[tuple[Value, ...]], now: int) -> Script[tuple[int, in
     return new, ignored
 
 
+def _digest(source: str, event_id: str) -> bytes:
+    """What an event is known by: the same for every repeat of it."""
+    return hashlib.blake2b(f"{len(source)}:{source}{event_id}".encode(errors="surrogatepass"), digest_size=16).digest()
+
+
 def _ignored(row: Ignored, now: int) -> tuple[Value, ...]:
     said = row.sighting
-    return (said.source, said.event_id, said.cloud, said.account or "", said.region, said.image_id, now, row.reason)
+    place = (said.cloud, said.account or "", said.region)
+    digest = _digest(said.source, said.event_id)
+    return (digest, said.source, said.event_id, *place, said.image_id, now, row.reason)
 
 
 def _bury(unread: Sequence[Unreadable], now: int) -> Script[int]:

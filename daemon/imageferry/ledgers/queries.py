@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from imageferry.core.image import Place
 from imageferry.core.job import ACTION_KINDS, ActionKind, Job, JobFilter
-from imageferry.core.machine import State
+from imageferry.core.machine import OPEN_STATES, State
+from imageferry.ledgers.looks import next_look
 from imageferry.ledgers.moving import IN_FLIGHT
 from imageferry.ledgers.rows import JOB_COLUMNS, dump, read_image, read_job
 from imageferry.ledgers.script import Ask, Script, Value, one_of, sql
@@ -154,10 +155,20 @@ def next_job(account: str, region: str, state: State, action: ActionKind | None)
     return min(times, default=None)
 
 
-def overdue(now: int, limit: int) -> Script[list[Job]]:
+def has_work(account: str, region: str) -> Script[bool]:
+    """Whether anything is open there; one question, as a job between two of them could be in neither answer."""
+    if (yield from next_look(account, region)) is not None:
+        return True
+    for state in sorted(OPEN_STATES):
+        if (yield from next_job(account, region, state, None)) is not None:
+            return True
+    return False
+
+
+def overdue(now: int, limit: int, skip: int) -> Script[list[Job]]:
     """Planned and in-doubt jobs past their deadline, the longest past first."""
-    where = "WHERE state IN ('planned', 'in_doubt') AND give_up_at <= ? ORDER BY give_up_at LIMIT ?"
-    rows = yield Ask(sql(_JOBS, where), (now, limit))
+    where = "WHERE state IN ('planned', 'in_doubt') AND give_up_at <= ? ORDER BY give_up_at, seq LIMIT ? OFFSET ?"
+    rows = yield Ask(sql(_JOBS, where), (now, limit, skip))
     return [read_job(row) for row in rows]
 
 

@@ -124,9 +124,13 @@ class StoredLedger(StoredReader):
         """
         return await self._database.write(moving.move(moves, now))
 
-    async def overdue(self, now: int, limit: int) -> list[Job]:
-        """Planned and in-doubt jobs past ``give_up_at``."""
-        return await self._database.read(queries.overdue(now, limit))
+    async def overdue(self, now: int, limit: int, skip: int = 0) -> list[Job]:
+        """Planned and in-doubt jobs past ``give_up_at``, the longest past first, without the first ``skip``."""
+        return await self._database.read(queries.overdue(now, limit, skip))
+
+    async def has_work(self, account: str, region: str) -> bool:
+        """Whether a look is due there, now or later, or a job is in an open state."""
+        return await self._database.read(queries.has_work(account, region))
 
     async def in_flight(self, account: str, region: str | None, action: ActionKind) -> dict[State, int]:
         """How many jobs are submitting, in_doubt and running there; None: in every region."""

@@ -122,8 +122,12 @@ class Ledger(Reader, Protocol):
         """
         ...
 
-    async def overdue(self, now: int, limit: int) -> list[Job]:
-        """Planned and in-doubt jobs past ``give_up_at``."""
+    async def overdue(self, now: int, limit: int, skip: int = 0) -> list[Job]:
+        """Planned and in-doubt jobs past ``give_up_at``, the longest past first, without the first ``skip``."""
+        ...
+
+    async def has_work(self, account: str, region: str) -> bool:
+        """Whether a look is due there, now or later, or a job is in an open state; both at one moment."""
         ...
 
     async def in_flight(self, account: str, region: str | None, action: ActionKind) -> dict[State, int]:

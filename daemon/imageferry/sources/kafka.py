@@ -31,7 +31,7 @@ from imageferry.sources.offsets import Batch, Offsets, Partition
 from imageferry.sources.specs import KafkaSpec
 from imageferry.telemetry.metrics import Metrics
 
-BATCH: Final = 5000
+BATCH: Final = 10_000
 """The most messages in one batch: one commit, which costs the less the more are in it."""
 
 STUCK_AFTER: Final = 60.0

@@ -53,6 +53,21 @@ async def test_the_same_event_id_from_another_source_is_another_event(ledger: Le
     assert (await ledger.record([first, other], NOW)).accepted == 2
 
 
+async def test_events_are_told_apart_wherever_source_and_id_meet(ledger: Ledger) -> None:
+    first = sighting("img-1", "bc")._replace(sighting=sighting("img-1", "bc").sighting._replace(source="a"))
+    other = sighting("img-1", "c")._replace(sighting=sighting("img-1", "c").sighting._replace(source="ab"))
+    assert (await ledger.record([first, other], NOW)).accepted == 2
+
+
+async def test_of_a_large_batch_only_what_is_new_makes_images_due_again(ledger: Ledger) -> None:
+    await ledger.record([sighting(f"img-{n}") for n in range(0, 2500, 2)], NOW)
+    recorded = await ledger.record([sighting(f"img-{n}") for n in range(2500)], NOW + HOUR)
+    assert recorded == Recorded(accepted=1250, duplicate=1250, ignored=0, dead=0)
+    rows = await ledger.due_looks(PLACE.account, PLACE.region, NOW + HOUR, 3000)
+    assert {row.image_id: row.first_seen_at for row in rows} == {f"img-{n}": NOW + n % 2 * HOUR for n in range(2500)}
+    assert {row.version for row in rows} == {1}
+
+
 async def test_many_events_of_one_image_make_one_look(ledger: Ledger) -> None:
     recorded = await ledger.record([sighting("img-1", f"e-{n}") for n in range(500)], NOW)
     assert recorded.accepted == 500

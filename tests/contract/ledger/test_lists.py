@@ -9,7 +9,7 @@ import pytest
 
 from imageferry.core.image import Place
 from imageferry.core.job import JobFilter
-from imageferry.core.machine import STATES
+from imageferry.core.machine import OPEN_STATES, STATES, State
 from imageferry.errors import LedgerError
 from imageferry.ports import Counted, Ledger, Move, Reader, Unprotected
 from support.clocks import FakeClock
@@ -172,3 +172,16 @@ async def test_the_clock_of_the_ledger_is_the_one_it_was_given(database: Databas
     async with database.open(clock):
         pass
     assert {row[0] for row in database.raw("SELECT applied_at FROM schema_version")} == {12_345}
+
+
+@pytest.mark.parametrize("state", STATES)
+async def test_there_is_work_where_a_job_is_open(ledger: Ledger, state: State) -> None:
+    await job_in(ledger, state)
+    assert await ledger.has_work("prod", PLACE.region) == (state in OPEN_STATES)
+    assert not await ledger.has_work("prod", ELSEWHERE.region)
+
+
+async def test_there_is_work_where_a_look_is_due_sometime(ledger: Ledger) -> None:
+    await look(ledger, "img-1")
+    assert await ledger.has_work("prod", PLACE.region)
+    assert not await ledger.has_work("prod", ELSEWHERE.region)

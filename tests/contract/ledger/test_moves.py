@@ -269,3 +269,4 @@ async def test_planned_jobs_and_doubts_past_their_deadline_are_overdue(ledger: L
     assert await ledger.overdue(NOW + 5, 10) == []
     assert [job.image_id for job in await ledger.overdue(NOW + 10, 10)] == ["img-1", "img-0"]
     assert [job.image_id for job in await ledger.overdue(NOW + 10, 1)] == ["img-1"]
+    assert [job.image_id for job in await ledger.overdue(NOW + 10, 1, 1)] == ["img-0"]

@@ -57,6 +57,12 @@ def test_what_is_fine_is_told_in_one_line(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
 
 
+def test_of_very_many_policies_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
+    policy = "  - {name: p%d, match: {os: linux}, actions: [{copy: {regions: ap-beijing}}]}\n"
+    result = check(write(tmp_path, policy="policies:\n" + "".join(policy % number for number in range(23))))
+    assert (result.exit_code, result.stdout.rstrip()[-19:]) == (0, "p18, p19 and 3 more")
+
+
 def test_a_config_without_sources_is_fine_with_a_warning(tmp_path: Path) -> None:
     result = check(write(tmp_path, CONFIG.partition("sources:")[0]))
     assert (result.exit_code, "no sources are configured" in result.stderr) == (0, True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import importlib
 import subprocess
 import sys
@@ -70,6 +71,32 @@ def test_errors_that_a_task_group_raised_together_are_all_told(monkeypatch: pyte
     failing(nested, monkeypatch)
     result = invoke("check")
     assert (result.exit_code, result.stderr) == (1, "imageferry: one\nimageferry: two\n")
+
+
+def test_a_reader_that_goes_away_in_a_task_group_causes_no_traceback(tmp_path: Path) -> None:
+    code = (
+        "import importlib, sys, click; from imageferry.cli.main import main;"
+        "check = importlib.import_module('imageferry.cli.check');"
+        "check.command = click.command()(lambda: (_ for _ in ()).throw(BaseExceptionGroup('', [BrokenPipeError()])));"
+        "sys.argv = ['imageferry', 'check']; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "full"), ExceptionGroup("", [OSError(errno.ENOSPC, "full")])])
+def test_a_full_disk_under_the_output_is_one_line(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(error, monkeypatch)
+    result = invoke("check")
+    said = "imageferry: cannot write: No space left on device; make room and try again\n"
+    assert (result.exit_code, result.stderr) == (1, said)
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), ExceptionGroup("", [OSError(errno.EIO, "broken")])])
+def test_another_fault_of_the_system_keeps_its_traceback(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(error, monkeypatch)
+    with pytest.raises(type(error)):
+        invoke("check")
 
 
 def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

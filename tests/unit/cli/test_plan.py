@@ -143,6 +143,18 @@ def test_an_unreadable_event_is_told_with_its_line_and_the_others_are_planned(ho
     assert (summary["images"], summary["unreadable"]) == (1, 1)
 
 
+def test_json_that_is_nested_too_deeply_is_unreadable(house: House) -> None:
+    result = plan(house, text="[" * 200_000)
+    assert (result.exit_code, "asked.json:1:1: cannot be read: JSON that is nested" in result.stderr) == (2, True)
+
+
+def test_a_name_with_control_characters_leaves_the_terminal_alone(house: House) -> None:
+    file = house.folder / "asked.json"
+    file.write_text(json.dumps(event(name="prod-\x1b[2J\n1")))
+    result = invoke("plan", "--config", house.config, file)
+    assert result.stdout.splitlines()[0] == rf"img-00000001 (prod-\x1b[2J\x0a1) at tencent/prod/{REGION}"
+
+
 def test_an_event_of_a_region_that_is_not_configured_is_ignored_and_told(house: House) -> None:
     result = plan(house, event(region="ap-beijing"))
     assert (result.exit_code, json.loads(result.stdout)["summary"]["ignored"]) == (0, 1)

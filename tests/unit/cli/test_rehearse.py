@@ -126,7 +126,14 @@ def test_every_mistake_of_both_files_comes_with_its_place(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(b"{", ":1:2: not JSON"), (b"\xff", ":1:1: not JSON"), (b"3", ":1:1:"), (b'{"keys": []}', "keys")],
+    [
+        (b"{", ":1:2: not JSON"),
+        (b"\xff", ":1:1: not JSON"),
+        (b"[" * 200_000, ":1:1: not JSON"),
+        (b"3", ":1:1: the file: "),
+        (b'{"keys": []}', "keys"),
+    ],
+    ids=("cut", "bytes", "deep", "number", "keys"),
 )
 def test_a_file_that_cannot_be_used_is_a_bad_file(tmp_path: Path, content: bytes, said: str) -> None:
     file = tmp_path / "o.json"

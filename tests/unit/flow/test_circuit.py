@@ -167,3 +167,11 @@ async def test_an_overtaken_prover_that_leaves_late_does_not_free_the_place_of_t
         assert entered == []
         circuit.leave(second)
     assert entered == [3]
+
+
+async def test_an_answer_to_what_was_sent_before_the_refusal_does_not_open_the_way_again() -> None:
+    circuit = await proven(FakeClock())
+    circuit.judge(BAD)
+    circuit.judge(GOOD)
+    with pytest.raises(CircuitOpen):
+        circuit.check()

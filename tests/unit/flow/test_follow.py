@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,13 @@ TIMES = {"timeouts": Timeouts(request=5, settle=90, export=1000, copy=1000), "po
 
 
 @asynccontextmanager
-async def running(folder: Path, *told: Told) -> AsyncIterator[tuple[Stage, ScriptedCloud]]:
+async def running(folder: Path, *told: Told, **changes: Any) -> AsyncIterator[tuple[Stage, ScriptedCloud]]:
     """A job whose export runs; ``told`` are the cloud's words at each look."""
     cloud = ScriptedCloud()
     cloud.answers = deque([Accepted("task-1", "r-1")])
     if told:
         cloud.progress = deque(told)
-    async with staged(folder, cloud, **TIMES) as stage:
+    async with staged(folder, cloud, **{**TIMES, **changes}) as stage:
         await stage.planned(new_job())
         await stage.submit()
         yield stage, cloud
@@ -168,3 +169,14 @@ async def test_a_job_that_was_moved_meanwhile_does_not_hold_up_the_others(tmp_pa
         await stage.ledger.move([Move(job=first, to="failed", reason="by someone else")], stage.clock.now())
         await stage.site.carry_out(stale)
         assert [job.state for job in await stage.jobs()] == ["failed", "succeeded"]
+
+
+async def test_what_is_asked_for_once_more_may_wait_for_its_image_anew(tmp_path: Path) -> None:
+    times = Timeouts(request=5, settle=9, image=300)
+    async with running(tmp_path, says("vanished", "left nothing"), timeouts=times) as (stage, cloud):
+        cloud.answers = deque([Answer("wait_image", "busy", "ResourceInUse", "r-3")])
+        stage.clock.jump(400)
+        await look(stage)
+        await stage.submit()
+        await stage.sweep()
+        assert ((await stage.job()).state, (await stage.job()).klass) == ("planned", "wait_image")

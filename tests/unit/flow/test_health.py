@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from imageferry.errors import LedgerError
 from imageferry.flow.health import Health
 from imageferry.flow.lanes import Lanes
 from imageferry.flow.site import Site
+from imageferry.ports import Ledger, Move
 from imageferry.telemetry.metrics import Metrics
 from support.accounts import tencent_account
 from support.ledgers import job_in
@@ -156,3 +157,24 @@ async def test_a_closed_account_without_work_is_not_stuck(tmp_path: Path) -> Non
     async with staged(tmp_path) as stage:
         stage.site.lanes.circuit.judge(BAD)
         assert await health(stage).stuck() == []
+
+
+async def test_a_job_that_moves_on_while_it_is_asked_about_keeps_it_busy(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        job = await job_in(stage.ledger, "submitting")
+
+        class Moving:
+            """The ledger, in which the job runs from just before its old state is asked for."""
+
+            def __getattr__(self, name: str) -> Any:
+                return getattr(stage.ledger, name)
+
+            async def next_due(self, account: str, region: str, what: Any) -> int | None:
+                if what == "submitting":
+                    move = Move(job=job, to="running", reason="accepted", task_ref="task-1")
+                    await stage.ledger.move([move], stage.clock.now())
+                return await stage.ledger.next_due(account, region, what)
+
+        asked = health(stage)
+        asked.ledger = cast("Ledger", Moving())
+        assert not await asked.idle()

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 
 import pytest
 
+from imageferry.core.account import Timeouts
+from imageferry.core.answers import Answer
 from imageferry.core.job import Job
 from imageferry.core.machine import State
 from imageferry.errors import MoveForbidden
 from imageferry.flow.steer import STEERS, UNKNOWN_TIMEOUT
 from imageferry.ports import Move
+from support.clouds import ScriptedCloud
 from support.ledgers import job_in
 from support.stages import Stage, staged
 
@@ -100,3 +104,24 @@ async def test_a_job_that_is_not_there_is_named(tmp_path: Path, what: str) -> No
     async with staged(tmp_path) as stage:
         with pytest.raises(MoveForbidden, match="there is no job nowhere; `imageferry jobs list` shows them"):
             await steer(stage, what, "nowhere")
+
+
+@pytest.mark.parametrize("doubted", [False, True])
+async def test_a_retried_job_may_wait_for_its_image_as_long_as_a_new_one(tmp_path: Path, *, doubted: bool) -> None:
+    cloud = ScriptedCloud()
+    busy = Answer("wait_image", "busy", "ResourceInUse", "r-1")
+    cloud.answers = deque([Answer("unanswered", "dropped"), busy] if doubted else [busy])
+    async with staged(tmp_path, cloud, timeouts=Timeouts(request=5, settle=9, image=300)) as stage:
+        job = await job_in(stage.ledger, "failed")
+        stage.clock.jump(3600)
+        await steer(stage, "retry", job.id)
+        await stage.submit()
+        while doubted and (await stage.job()).klass != "wait_image":
+            await stage.until_due()
+            await stage.doubt()
+            await stage.submit()
+        await stage.sweep()
+        assert (await stage.job()).state == ("in_doubt" if doubted else "planned")
+        stage.clock.jump(300)
+        await stage.sweep()
+        assert (await stage.job()).state == "failed"

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import deque
 from pathlib import Path
 
+import anyio
 import pytest
 
 from imageferry.core.account import Backoff, Polls, Timeouts
 from imageferry.core.answers import Answer, AnswerClass
 from imageferry.core.facts import KindLimit
 from imageferry.core.job import Job
-from imageferry.flow.submit import SHORT_WAIT
+from imageferry.flow.submit import SHORT_WAIT, Submit
 from imageferry.ports import Accepted, Move
 from support.clouds import ScriptedCloud
 from support.ledgers import new_job
@@ -210,3 +211,12 @@ async def test_the_time_from_event_to_submit_is_observed_once_a_job(tmp_path: Pa
         await stage.submit()
         assert (await stage.job()).state == "running"
         assert "imageferry_event_to_submit_seconds_count 1.0" in stage.metrics.exposition().decode()
+
+
+async def test_a_stop_said_while_a_request_waits_for_its_permit_keeps_it_from_being_sent(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage, anyio.create_task_group() as group:
+        await stage.planned(new_job())
+        begun = stage.clock.monotonic()
+        submit = Submit(stage.site, "export", group, stopped=lambda: stage.clock.monotonic() > begun)
+        assert await submit.step() == SHORT_WAIT
+        assert (stage.clock.monotonic() > begun, stage.cloud.sent, (await stage.job()).state) == (True, [], "planned")

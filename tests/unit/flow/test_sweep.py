@@ -9,7 +9,7 @@ from imageferry.core.account import Timeouts
 from imageferry.core.answers import Answer
 from imageferry.core.image import Place
 from imageferry.core.job import Job
-from imageferry.flow.sweep import EVERY
+from imageferry.flow.sweep import BATCH, EVERY
 from imageferry.ports import Move
 from support.clouds import ScriptedCloud
 from support.ledgers import NOW, job_in, new_job
@@ -103,3 +103,31 @@ async def test_a_policy_whose_images_are_all_protected_goes_back_to_zero(tmp_pat
 
 def _done(job: Job) -> Move:
     return Move(job=job, to="succeeded", reason="done")
+
+
+async def test_jobs_that_are_left_to_a_person_do_not_hide_those_behind_them(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        elsewhere = Place("tencent", "former", "ap-guangzhou")
+        await stage.planned(*(new_job(f"img-{i}", place=elsewhere, give_up_at=NOW + 1) for i in range(BATCH)))
+        [mine] = await stage.planned(new_job("img-mine", give_up_at=NOW + 2))
+        stage.clock.jump(60)
+        await stage.sweep()
+        ended = [job.id for job in await stage.jobs() if job.state == "failed"]
+        assert ended == [mine.id]
+
+
+async def test_a_wait_for_quota_after_one_for_the_image_has_the_actions_own_time_again(tmp_path: Path) -> None:
+    cloud = ScriptedCloud()
+    cloud.answers = deque([Answer("wait_image", "busy", "ResourceInUse", "r-1"), FULL])
+    async with staged(tmp_path, cloud, timeouts=Timeouts(request=5, settle=9, image=300)) as stage:
+        await stage.planned(new_job(give_up_at=NOW + 900 * SECOND))
+        await stage.submit()
+        await stage.until_due()
+        await stage.submit()
+        assert (await stage.job()).klass == "wait_quota"
+        stage.clock.jump(301)
+        await stage.sweep()
+        assert (await stage.job()).state == "planned"
+        stage.clock.jump(600)
+        await stage.sweep()
+        assert (await stage.job()).state == "failed"

@@ -24,7 +24,7 @@ SCRIPTS: dict[str, Callable[[], Script[Any]]] = {
     "due jobs": lambda: queries.due_jobs(*HERE, "running", NOW, 400),
     "next job": lambda: queries.next_job(*HERE, "planned", None),
     "next export": lambda: queries.next_job(*HERE, "planned", "export"),
-    "overdue": lambda: queries.overdue(NOW, 500),
+    "overdue": lambda: queries.overdue(NOW, 500, 500),
     "in flight": lambda: queries.in_flight(*HERE, "export"),
     "recover": lambda: moving.recover(*HERE, NOW, NOW),
     "copies": lambda: queries.copies(*HERE, [("img-1", "name"), ("img-2", None)]),

@@ -154,11 +154,11 @@ class Client:
                 Answer("unanswered" if asked.submits else "retry", f"the API answered with {status}"), {}, reply
             )
         request_id = str(response.get("RequestId") or "")
-        if "Error" not in response:
+        if response.get("Error") is None:
             self._warn(asked.action, response)
             return Told(Answer("ok", "", request_id=request_id), response, reply)
-        error = response["Error"] if isinstance(response["Error"], Mapping) else {}
-        code = str(error.get("Code") or "")
+        error = response["Error"]
+        code = str(error["Code"])
         answer = Answer(
             classify(asked.action, code),
             foreign(str(error.get("Message") or "")),
@@ -181,7 +181,12 @@ def _response(reply: Reply) -> Mapping[str, Any] | None:
         return None
     try:
         data = json.loads(reply.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     response = data.get("Response") if isinstance(data, dict) else None
-    return response if isinstance(response, dict) else None
+    return response if isinstance(response, dict) and _readable(response.get("Error")) else None
+
+
+def _readable(error: object) -> bool:
+    """An error without a code says nothing: a request that earned one may have been carried out."""
+    return error is None or (isinstance(error, Mapping) and bool(error.get("Code")))

@@ -39,7 +39,7 @@ from imageferry.ports import (
 ACTION: Final = "SyncImages"
 LONGEST_NAME: Final = 60
 MARGIN: Final = 60 * SECOND
-"""A new image may be this much older than its request, by the vendor's clocks."""
+"""A new image may be this much older than its request by the vendor's clocks, or show so much later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Copies:
             return [_unseen(one.job, str(refused), refused.answer) for one in asked]
         except CircuitOpen as error:
             return [_unseen(one.job, str(error), None) for one in asked]
-        return [_judge(one.job, looks[one.job.task_ref]) for one in asked]
+        return [_judge(one.job, looks[one.job.task_ref], self.client.vendor_now()) for one in asked]
 
     async def _own_earlier(self, job: Job, refusal: Answer) -> Accepted | Answer:
         """The name is taken: by our own earlier copy, then that is the copy; else a person must see to it."""
@@ -131,10 +131,10 @@ def freeze(job: Job) -> Frozen:
     return Frozen({"body": json.dumps(params)}, made_name=name)
 
 
-def _judge(job: Job, look: Look) -> Progress:
+def _judge(job: Job, look: Look, now: int) -> Progress:
     where = f"{job.task_ref} in {job.destination}"
     if isinstance(look, Gone):
-        if job.memo.get("gone"):
+        if job.memo.get("gone") and now - (job.submitted_at or 0) >= MARGIN:
             return Progress(job.id, "failed", f"the new image is gone: {look.reason}")
         return Progress(job.id, "running", f"the new image does not show: {look.reason}", {"gone": True}, soon=True)
     if look.state == "failed":

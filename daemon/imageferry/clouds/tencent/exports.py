@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -103,18 +104,20 @@ class Exports:
 
     async def follow(self, region: str, asked: Sequence[Following]) -> list[Progress]:
         """How each export is; never raises but for cancellation."""
-        probes = {one.job.id: await self._probe_overdue(one.job) for one in asked if one.overdue}
+        probes: dict[str, Answer] = {}
         sights: dict[str, _Sight] = {}
         limiter = anyio.CapacityLimiter(AT_ONCE)
 
-        async def see(job: Job) -> None:
+        async def see(job: Job, *, overdue: bool) -> None:
             async with limiter:
+                if overdue:  # before its objects: a task that ends in between would look as if it left nothing
+                    probes[job.id] = await self._probe_overdue(job)
                 widely = job.id in probes or self._check_due(job)
                 sights[job.id] = await self._see(job, job.object_keys, self._since(job), widely=widely)
 
         async with anyio.create_task_group() as group:
             for one in asked:
-                group.start_soon(see, one.job)
+                group.start_soon(partial(see, one.job, overdue=one.overdue))
         looks = await self._looks(region, [one.job for one in asked if self._wants_look(one.job, sights[one.job.id])])
         return [self._judge(one, sights[one.job.id], looks.get(one.job.image_id), probes) for one in asked]
 
@@ -215,6 +218,7 @@ def freeze(job: Job, image: Image) -> Frozen:
     keys = [
         f"{prefix}_{job.image_id}_{'system' if disk['usage'] == _SYSTEM else 'data'}_{disk['snapshot']}.{form}"
         for disk in disks
+        if all(disk["snapshot"] for disk in disks)  # one name that is not known, and no look could tell absence
     ]
     return Frozen({"body": json.dumps(params), "keys": keys})
 

@@ -3,6 +3,7 @@
 
 CREATE TABLE events (
     seq @SERIAL@,
+    digest @BYTES@ NOT NULL UNIQUE, -- of source and event_id: an index of these themselves would be three times as large
     source TEXT NOT NULL,
     event_id TEXT NOT NULL,
     cloud TEXT NOT NULL,
@@ -10,8 +11,7 @@ CREATE TABLE events (
     region TEXT NOT NULL,
     image_id TEXT NOT NULL,
     received_at BIGINT NOT NULL,
-    ignored TEXT, -- the reason; NULL: accepted
-    UNIQUE (source, event_id)
+    ignored TEXT -- the reason; NULL: accepted
 );
 
 CREATE TABLE images (

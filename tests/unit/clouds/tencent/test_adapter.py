@@ -363,6 +363,25 @@ async def test_a_closed_account_is_not_asked() -> None:
         assert stage.asked("DescribeImages") == 0
 
 
+@pytest.mark.parametrize("error", [b"{}", b'"broken"', b"[" * 50_000])
+async def test_an_error_without_a_code_leaves_open_whether_the_submit_was_carried_out(error: bytes) -> None:
+    body = b'{"Response": {"RequestId": "r-1", "Error": ' + error + b"}}"
+
+    async def answering(peer: Peer) -> None:
+        while await peer.request() is not None:
+            await peer.answer(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+
+    async with staged() as stage, listening(answering) as server:
+        job = await stage.export(image(stage.server))
+        cloud = TencentCloud(
+            tencent_account(server.url), OpenGate(), FakeClock(), Metrics(), Around({}, Path("/nowhere"))
+        )
+        answer = await cloud.submit(job, RecordingPermit())
+        await cloud.aclose()
+    assert isinstance(answer, Answer)
+    assert answer.klass == "unanswered"
+
+
 # --- freezing ------------------------------------------------------------------------------------------------------
 
 
@@ -694,6 +713,18 @@ async def test_an_image_whose_disks_are_not_known_is_unclear() -> None:
         image_id = image(stage.server)
         seen = replace(await stage.image(image_id), extra={})
         job = stage.ready(new_job("export", image_id, BUCKET), seen)
+        found = await stage.find(job)
+    assert isinstance(found, Unclear)
+    assert "its disks were not known" in found.reason
+
+
+async def test_a_disk_without_a_snapshot_makes_the_names_unknown_so_that_nothing_looks_absent() -> None:
+    async with staged() as stage:
+        image_id = image(stage.server)
+        disks = [{"usage": "SYSTEM_DISK", "snapshot": None, "size": 50}]
+        job = stage.ready(
+            new_job("export", image_id, BUCKET), replace(await stage.image(image_id), extra={"disks": disks})
+        )
         found = await stage.find(job)
     assert isinstance(found, Unclear)
     assert "its disks were not known" in found.reason
@@ -1068,14 +1099,16 @@ async def test_a_copy_that_fails_has_failed() -> None:
 
 
 @pytest.mark.parametrize("unknown_ids", ["empty", "error"])
-async def test_a_copy_whose_new_image_is_gone_has_failed_at_the_second_look(unknown_ids: str) -> None:
+async def test_a_copy_whose_new_image_stays_gone_has_failed_once_it_cannot_show_late(unknown_ids: str) -> None:
     async with staged(copy_failure="gone", unknown_ids=unknown_ids) as stage:
         stage.misbehave("task_fails", "SyncImages")
         job = await stage.running(await stage.copy(image(stage.server)))
-        stage.clock.jump(10)
-        job, first = await stage.polls(job)
-        job, second = await stage.polls(job)
-    assert [(each.verdict, each.soon) for each in (first, second)] == [("running", True), ("failed", False)]
+        told = []
+        for seconds in (10, 10, 41):
+            stage.clock.jump(seconds)
+            job, progress = await stage.polls(job)
+            told.append(progress.verdict)
+    assert told == ["running", "running", "failed"]
 
 
 async def test_copies_are_looked_at_once_a_destination() -> None:
