@@ -25,7 +25,7 @@ from imageferry.core.account import Account
 from imageferry.core.completion import job_json
 from imageferry.core.image import Place
 from imageferry.core.job import JobFilter
-from imageferry.errors import ImageferryError, MoveConflict, MoveForbidden
+from imageferry.errors import ImageferryError, MoveConflict, MoveForbidden, PublishFailed, SourceFailed
 from imageferry.flow.announce import Announce
 from imageferry.flow.doubt import Doubt
 from imageferry.flow.drive import Bell, Step, Stopping, drive
@@ -43,8 +43,10 @@ from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
 from imageferry.publishers.registry import PUBLISHERS
+from imageferry.publishers.specs import Spec as PublisherSpec
 from imageferry.settings import Settings
 from imageferry.sources.registry import SOURCES
+from imageferry.sources.specs import Spec as SourceSpec
 from imageferry.telemetry.http import ops_app, serving
 from imageferry.telemetry.liveness import Heartbeats
 from imageferry.telemetry.metrics import Metrics
@@ -184,22 +186,51 @@ class Daemon:
 
     # --- building --------------------------------------------------------------------------------------------------
 
+    def _check(self) -> None:
+        """Say of everything that this version cannot run, at once and before anything is opened."""
+        missing = [
+            ImageferryError(
+                f"account {account.name}: the adapter for cloud {account.cloud} is not there yet; this version runs "
+                f"{', '.join(CLOUDS)} (check and plan know them all)"
+            )
+            for account in self.settings.accounts
+            if account.cloud not in CLOUDS
+        ]
+        for name, spec in self._sources():
+            try:
+                SOURCES[spec.type](spec, name, READERS, self.clock, self.metrics)
+            except SourceFailed as error:
+                missing.append(error)
+        for name, published in self._publishers():
+            try:
+                PUBLISHERS[published.type](published, name, self.clock)
+            except PublishFailed as error:
+                missing.append(error)
+        if missing:
+            raise ExceptionGroup("the config asks for what is not there yet", missing)
+
+    def _sources(self) -> list[tuple[str, SourceSpec]]:
+        specs = self.settings.sources
+        return list(zip(_names([spec.type for spec in specs]), specs, strict=True))
+
+    def _publishers(self) -> list[tuple[str, PublisherSpec]]:
+        specs = self.settings.publishers
+        return list(zip(_names([spec.type for spec in specs]), specs, strict=True))
+
     async def _open(self, stack: AsyncExitStack) -> Parts:
+        self._check()
         settings, clock = self.settings, self.clock
         observe = self.metrics.ledger_commit_seconds.observe
         ledger = await stack.enter_async_context(open_ledger(settings.ledger_url, clock=clock, observe=observe))
-        names = _names([spec.type for spec in settings.publishers])
+        names = [name for name, _ in self._publishers()]
         announcing: list[tuple[Announce, Bell]] = []
-        for name, spec in zip(names, settings.publishers, strict=True):
+        for name, spec in self._publishers():
             publisher = await stack.enter_async_context(PUBLISHERS[spec.type](spec, name, clock))
             announcing.append((Announce(publisher, names, ledger, clock, self.metrics, self.chance), Bell(clock)))
         sites = [
             site for account in settings.accounts for site in await self._sites(account, ledger, announcing, stack)
         ]
-        sources = [
-            SOURCES[spec.type](spec, name, READERS, clock, self.metrics)
-            for name, spec in zip(_names([s.type for s in settings.sources]), settings.sources, strict=True)
-        ]
+        sources = [SOURCES[spec.type](spec, name, READERS, clock, self.metrics) for name, spec in self._sources()]
         lanes = sorted(f"{site.account.name}/{site.region}" for site in sites)
         owner = OWNER if ledger.exclusive else f"{platform.node()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
         hold = Hold(ledger, owner, lanes, clock)
@@ -211,11 +242,6 @@ class Daemon:
         self, account: Account, ledger: Ledger, announcing: Sequence[tuple[Announce, Bell]], stack: AsyncExitStack
     ) -> list[Site]:
         """One cloud adapter for the account, one site for each of its regions."""
-        if account.cloud not in CLOUDS:
-            raise ImageferryError(
-                f"account {account.name}: the adapter for cloud {account.cloud} is not there yet; this version runs "
-                f"{', '.join(CLOUDS)} (check and plan know them all)"
-            )
         lanes = Lanes(account, self.clock, self.metrics)
         cloud = CLOUDS[account.cloud](account, lanes, self.clock, self.metrics)
         stack.push_async_callback(cloud.aclose)

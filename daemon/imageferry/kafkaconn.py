@@ -91,10 +91,14 @@ class KafkaConnection(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
     bootstrap_servers: Servers = Field(description="host:port of one or more brokers, separated by commas")
-    security_protocol: SecurityProtocol = "PLAINTEXT"
-    sasl_mechanism: SaslMechanism | None = None
-    sasl_username: str | None = Field(default=None, min_length=1)
-    sasl_password: SecretStr | None = None
+    security_protocol: SecurityProtocol = Field(
+        default="PLAINTEXT", description="PLAINTEXT, SSL (TLS), SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_mechanism: SaslMechanism | None = Field(
+        default=None, description="With SASL: PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    sasl_username: str | None = Field(default=None, min_length=1, description="With SASL: who logs in")
+    sasl_password: SecretStr | None = Field(default=None, description="With SASL: the password; or sasl_password_file")
     tls: Tls | None = None
 
     @property

@@ -6,6 +6,7 @@ back. Between the two lie Kafka, three commits on the disk, a look at the image,
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from pathlib import Path
@@ -51,7 +52,7 @@ def _row(which: str, wait: float, trip: float) -> Row:
 
 
 def _percentile(values: list[float], share: float) -> float:
-    return sorted(values)[min(len(values) - 1, int(len(values) * share))]
+    return sorted(values)[math.ceil(len(values) * share) - 1]
 
 
 async def _told(here: Cloud, town: House, producer: AIOKafkaProducer, topic: str, numbers: range) -> list[float]:

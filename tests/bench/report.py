@@ -84,7 +84,7 @@ class Size:
     """On the topic, for each reading of it."""
     rounds: int = 3
     """Readings of the topic by each reader, in turn."""
-    sightings: int = 60
+    sightings: int = 100
     """Events told one by one to an idle daemon."""
     exports: int = 300
     """Due at once, for the rate that is held."""

@@ -58,7 +58,8 @@ def states() -> str:
     moves = "\n".join(f"| `{old}` | `{new}` | {why} |" for (old, new), why in MOVES.items())
     return (
         f"# States of a job\n\n{HOW}\n\n"
-        "A job is one action on one image to one destination. The database refuses every move that is not here.\n\n"
+        "A job is one action on one image to one destination. The database refuses every move that is not here.\n"
+        "In a job's history a row with the same state twice is a note about it, not a move.\n\n"
         f"```mermaid\nstateDiagram-v2\n    [*] --> planned\n    [*] --> failed\n{arrows}\n{ends}\n```\n\n"
         "A job begins as `failed` when it is known without asking that the cloud will never do it.\n\n"
         f"| state | means |\n|---|---|\n{words}\n\n"

@@ -113,7 +113,8 @@ class Circuit:
         self._retry_at = now + self._hold
         self._proving_since = None
         log.error(
-            "account closed off: the cloud refused its keys; correct them and reload (SIGHUP)",
+            "account closed off: the cloud refused its keys; correct them and restart, "
+            "or reload (SIGHUP) where they are right again",
             account=self.account,
             vendor_code=answer.vendor_code,
             request_id=answer.request_id,

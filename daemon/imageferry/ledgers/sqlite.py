@@ -55,6 +55,8 @@ def sqlite_path(url: str) -> Path:
     :raises LedgerError: it is no such URL.
     """
     path = url.removeprefix(SCHEME)
+    if url.startswith("postgresql://"):
+        raise LedgerError("PostgreSQL ledgers are not there yet; give ledger.url a file: sqlite:///path/to/ledger.db")
     if path == url or not path:
         raise LedgerError("the ledger's url is not a SQLite one; expected sqlite:///path/to/ledger.db")
     return Path(path)

@@ -27,7 +27,9 @@ class WebhookSpec(BaseModel):
     model_config = _STRICT
 
     type: Literal["webhook"] = "webhook"
-    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(/\S*)?$")]
+    url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/@]+(/\S*)?$")] = Field(
+        description="Where completions are posted"
+    )
     secret: SecretStr = Field(description="What each request is signed with; or secret_file")
 
 
@@ -37,7 +39,7 @@ class FileSpec(BaseModel):
     model_config = _STRICT
 
     type: Literal["file"] = "file"
-    path: str = Field(min_length=1)
+    path: str = Field(min_length=1, description="The file that each completion is appended to")
 
 
 class LogSpec(BaseModel):

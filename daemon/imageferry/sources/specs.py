@@ -20,7 +20,9 @@ class KafkaSpec(KafkaConnection):
 
     type: Literal["kafka"] = "kafka"
     topics: Topics = Field(description="The topics to read; they must exist")
-    group_id: str = Field(default="imageferry", min_length=1, max_length=255)
+    group_id: str = Field(
+        default="imageferry", min_length=1, max_length=255, description="The consumer group that shares the partitions"
+    )
     instance_id: str | None = Field(
         default=None,
         min_length=1,
@@ -46,7 +48,9 @@ class WebhookSpec(BaseModel):
 
     type: Literal["webhook"] = "webhook"
     listen: str = Field(min_length=1, description="host:port to listen on")
-    path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")] = "/events"
+    path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")] = Field(
+        default="/events", description="The path that takes events"
+    )
     secret: SecretStr = Field(description="What a sender proves itself by; or secret_file")
 
 
@@ -56,7 +60,7 @@ class PollingSpec(BaseModel):
     model_config = _STRICT
 
     type: Literal["polling"] = "polling"
-    every: Duration
+    every: Duration = Field(description="How often each account and region is asked")
     since: Duration | None = Field(default=None, description="How far back a region's first round reaches")
 
 
