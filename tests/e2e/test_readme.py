@@ -35,6 +35,7 @@ from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
 from support.commands import run, started
 from support.daemons import account
+from support.huawei_rehearsals import huawei
 from support.jdcloud_rehearsals import jdcloud
 from support.markdown import PAGES, Block, blocks, console, inline, links, prose, text_of
 from support.programs import ROOT
@@ -197,6 +198,15 @@ def test_the_examples_of_jd_clouds_rehearsal_are_taken() -> None:
     assert rehearsal.world.options.image_quota == 20
 
 
+def test_the_examples_of_huawei_clouds_rehearsal_are_taken() -> None:
+    [images], [options] = (blocks("json", title) for title in ("huawei-images", "huawei-options"))
+    rehearsal = huawei(**json.loads(options.text))
+    for each in TypeAdapter(list[NewImage]).validate_python(json.loads(images.text)):
+        rehearsal.add_image(each)
+    assert [image["name"] for image in rehearsal.state(["images"])["images"]] == ["bank-web", "bank-restored"]
+    assert rehearsal.world.options.requests_a_second == 10
+
+
 def test_the_rehearsal_is_started_as_its_page_says(tmp_path: Path) -> None:
     [block] = blocks("console", pages=["docs/rehearsal.md"])
     [(command, _)] = console(block)
@@ -210,6 +220,7 @@ def test_no_block_goes_unseen() -> None:
     known = {("yaml", ""), ("mermaid", ""), ("console", ""), *(("yaml", title) for title in STORY)}
     known |= {("json", title) for title in ("events.ndjson", "event-in", "event-out", "data-in")}
     known |= {("json", title) for title in ("images", "options", "misbehaviours", "jdcloud-images", "jdcloud-options")}
+    known |= {("json", title) for title in ("huawei-images", "huawei-options")}
     fenced = {
         (language, title)
         for page in PAGES

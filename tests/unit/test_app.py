@@ -9,14 +9,14 @@ from support.daemons import EXPORT_ALL, House
 
 
 def test_an_account_of_a_cloud_without_an_adapter_is_refused_with_the_clouds_that_run(tmp_path: Path) -> None:
-    credentials = {"source": "static", **dict.fromkeys(FACTS["huawei"].credential_words, "example")}
-    account = {"cloud": "huawei", "regions": ["cn-east-3"], "credentials": credentials}
-    policy = {**EXPORT_ALL, "match": {"cloud": "huawei"}}
+    credentials = {"source": "static", **dict.fromkeys(FACTS["aliyun"].credential_words, "example")}
+    account = {"cloud": "aliyun", "regions": ["cn-hangzhou"], "credentials": credentials}
+    policy = {**EXPORT_ALL, "match": {"cloud": "aliyun"}}
     house = House(tmp_path, {"east": account}, [policy])
     result = invoke("run", "--config", house.config, "--until-idle")
     assert result.exit_code == 1
     assert (
-        "imageferry: account east: the adapter for cloud huawei is not there yet; this version runs "
+        "imageferry: account east: the adapter for cloud aliyun is not there yet; this version runs "
         f"{', '.join(CLOUDS)} (check and plan know them all)"
     ) in result.stderr
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from imageferry.core.machine import State
+from imageferry.rehearsal.huawei_options import AGENCY, HuaweiOptions
 from imageferry.rehearsal.jdcloud_options import ROLE, JdcloudOptions
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.options import RehearsalOptions
@@ -141,6 +142,81 @@ _TENCENT: Final = Scene(
     mended=("img-pay00001", f"copy {_FAR}"),
 )
 
+_BEIJING: Final = "cn-north-4"
+_SHANGHAI: Final = "cn-east-3"
+_GUANGZHOU: Final = "cn-south-1"
+_STANDBY: Final = f"{_SHANGHAI}_standby"
+
+_HUAWEI_POLICIES: Final = f"""\
+# Which images, and what is to be done with them. Docs: docs/policies.md
+policies:
+  - name: archive-bank
+    description: Every image of the bank goes to the archive of its region
+    match:
+      cloud: huawei
+      name: "bank-*"
+    actions:
+      - export: {{bucket: "bank-{{region}}", format: qcow2, prefix: bank}}
+
+  - name: books-elsewhere
+    description: The books could be kept in a project of their own, and in another region's main project
+    match:
+      cloud: huawei
+      os: linux
+      name: "*-books"
+    actions:
+      - copy: {{regions: [{_SHANGHAI}], agency: {AGENCY}, project: {_STANDBY}}}
+      - copy: {{regions: [{_GUANGZHOU}], agency: {AGENCY}}}
+"""
+
+_HUAWEI: Final = Scene(
+    cloud="huawei",
+    options=HuaweiOptions(
+        regions=(_BEIJING, _SHANGHAI, _GUANGZHOU),
+        projects={_STANDBY: "b0000000000000000000000000000001"},
+        buckets={f"bank-{_BEIJING}": _BEIJING},
+        agencies={AGENCY: (_BEIJING, _SHANGHAI)},
+        exports_running=3,
+        copies_running=3,
+        export_seconds=4.0,
+        copy_seconds=4.0,
+        duration_spread=0.3,
+    ),
+    regions=(_BEIJING, _SHANGHAI, _GUANGZHOU),
+    running=3,
+    parts=(
+        Part(NewImage(region=_BEIJING, image_id="ba000000-0000-4000-8000-000000000001", name="bank-web"), _WHOLE),
+        Part(NewImage(region=_BEIJING, image_id="ba000000-0000-4000-8000-000000000002", name="bank-db"), _WHOLE),
+        Part(
+            NewImage(region=_BEIJING, image_id="ba000000-0000-4000-8000-000000000003", name="bank-books"),
+            {"export": "succeeded", f"copy {_SHANGHAI}": "succeeded", f"copy {_GUANGZHOU}": "failed"},
+        ),
+        Part(
+            NewImage(
+                region=_BEIJING,
+                image_id="ba000000-0000-4000-8000-000000000004",
+                name="bank-restored",
+                extra={"backup_id": "bb000000-0000-4000-8000-000000000001"},
+            ),
+            _NEVER,
+        ),
+    ),
+    faults=(
+        Misbehaviour(
+            fault="drop",
+            action="ExportImage",
+            image_id="ba000000-0000-4000-8000-000000000002",
+            work="done",
+            count=1,
+        ),
+    ),
+    policies=_HUAWEI_POLICIES,
+    stranger="ba000000-0000-4000-8000-000000000009",
+    newcomer=NewImage(region=_BEIJING, image_id="ba000000-0000-4000-8000-000000000005", name="bank-mine"),
+    mend={"agencies": {AGENCY: []}},
+    mended=("ba000000-0000-4000-8000-000000000003", f"copy {_GUANGZHOU}"),
+)
+
 _NORTH: Final = "cn-north-1"
 _EAST: Final = "cn-east-1"
 _SOUTH: Final = "cn-south-1"
@@ -208,5 +284,5 @@ _JDCLOUD: Final = Scene(
     mended=("img-shoporders", f"copy {_EAST}"),
 )
 
-SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT, "jdcloud": _JDCLOUD}
+SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT, "huawei": _HUAWEI, "jdcloud": _JDCLOUD}
 """Cloud -> its scene; there is one for every rehearsal cloud."""

@@ -17,6 +17,8 @@ from imageferry.telemetry.metrics import Metrics
 
 REMEMBERED: Final = 10_000
 """How many whereabouts are kept resolved; strangers may send any number of them."""
+PROJECT: Final = "project:"
+"""Begins the region of a sighting that knows only the id of the project: Huawei Cloud's audit names no region."""
 
 Whereabouts = tuple[str, str | None, str]
 """What a sighting says: cloud, account (name or id) or None, region."""
@@ -37,9 +39,28 @@ class Directory:
         found = self._named(here, named)
         if isinstance(found, str):
             return found
+        if region.startswith(PROJECT):
+            project = region.removeprefix(PROJECT)
+            known = self._region_of(found, project)
+            if known is None:
+                return (
+                    f"the event names project {project} and no region, and account {found.name} has "
+                    f"{len(found.regions)}; write which one it is in: credentials.projects"
+                )
+            region = known
         if region not in found.regions:
             return f"region {region} of account {found.name} is not configured"
         return Place(cloud, found.name, region)
+
+    @staticmethod
+    def _region_of(account: Account, project: str) -> str | None:
+        """Where a project is: as configured, else the account's only region."""
+        configured = [region for region, own in account.credentials.projects.items() if own == project]
+        if configured:
+            return configured[0]
+        if len(account.regions) == 1:
+            return account.regions[0]
+        return None
 
     @staticmethod
     def _named(here: Sequence[Account], named: str | None) -> Account | str:

@@ -8,6 +8,8 @@ from typing import Any, Final, Protocol
 
 from imageferry.ports import Clock
 from imageferry.rehearsal.control import Rehearsal
+from imageferry.rehearsal.huawei import HuaweiRehearsal
+from imageferry.rehearsal.huawei_options import HuaweiOptions
 from imageferry.rehearsal.jdcloud import JdcloudRehearsal
 from imageferry.rehearsal.jdcloud_options import JdcloudOptions
 from imageferry.rehearsal.options import AcceptedKey, RehearsalOptions
@@ -41,8 +43,16 @@ class Options(Protocol):
 # A builder takes the options of its own cloud, those that OPTIONS has under the same name.
 RehearsalBuilder = Callable[[Any, Clock, random.Random], Rehearsal]
 
-REHEARSALS: Final[dict[str, RehearsalBuilder]] = {"tencent": TencentRehearsal, "jdcloud": JdcloudRehearsal}
+REHEARSALS: Final[dict[str, RehearsalBuilder]] = {
+    "tencent": TencentRehearsal,
+    "huawei": HuaweiRehearsal,
+    "jdcloud": JdcloudRehearsal,
+}
 """Cloud name -> builder; a rehearsal of a cloud behaves like that cloud's own API."""
 
-OPTIONS: Final[dict[str, type[Options]]] = {"tencent": RehearsalOptions, "jdcloud": JdcloudOptions}
+OPTIONS: Final[dict[str, type[Options]]] = {
+    "tencent": RehearsalOptions,
+    "huawei": HuaweiOptions,
+    "jdcloud": JdcloudOptions,
+}
 """Cloud name -> the options that its rehearsal is built with, as a type that can be read from JSON."""

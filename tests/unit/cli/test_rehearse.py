@@ -46,17 +46,26 @@ def test_what_it_prints_is_the_account_for_the_config(tmp_path: Path) -> None:
     assert (account.cloud, account.credentials.values) == ("tencent", keys)
 
 
-def test_the_account_of_another_cloud_has_that_clouds_words(tmp_path: Path) -> None:
-    with started(("rehearse", "--cloud", "jdcloud", "--port", "0"), tmp_path) as rehearsal:
+@pytest.mark.parametrize(
+    ("cloud", "words", "bucket"),
+    [
+        ("huawei", ("ak", "sk"), "bank-cn-north-4 (cn-north-4)"),
+        ("jdcloud", ("access_key", "secret_key"), "archive-cn-north-1 (cn-north-1)"),
+    ],
+)
+def test_the_account_of_another_cloud_has_that_clouds_words(
+    tmp_path: Path, cloud: str, words: tuple[str, str], bucket: str
+) -> None:
+    with started(("rehearse", "--cloud", cloud, "--port", "0"), tmp_path) as rehearsal:
         said = introduced(rehearsal)
     config = tmp_path / "imageferry.yaml"
     config.write_text(yaml.safe_dump(said))
     [account] = load(config, {}).accounts
-    keys = {"access_key": REHEARSAL_KEY.secret_id, "secret_key": REHEARSAL_KEY.secret_key}
-    assert (account.name, account.cloud, account.credentials.values) == ("rehearsal-jdcloud", "jdcloud", keys)
-    assert "# Buckets: archive-cn-north-1 (cn-north-1)" in rehearsal.text
+    keys = dict(zip(words, (REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key), strict=True))
+    assert (account.name, account.cloud, account.credentials.values) == (f"rehearsal-{cloud}", cloud, keys)
+    assert f"# Buckets: {bucket}" in rehearsal.text
     [event] = [json.loads(line[2:]) for line in rehearsal.lines if line.startswith("# {")]
-    assert (event["data"]["cloud"], event["data"]["image_id"]) == ("jdcloud", SCENES["jdcloud"].parts[0].image.image_id)
+    assert (event["data"]["cloud"], event["data"]["image_id"]) == (cloud, SCENES[cloud].parts[0].image.image_id)
 
 
 def test_each_cloud_reads_options_of_its_own(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Read by settings, policies and the adapter; asks nobody anything.
 Facts that only this cloud's images have, in ``Image.extra``: ``kind`` (``system data baremetal iso``), ``whole_image``
-(true for a full-ECS image), ``backup_id`` and ``product_code`` (texts, empty or absent for an ordinary image).
+(true for a full-ECS image), ``backup_id`` and ``product_code`` (texts, empty or absent for an ordinary image),
+``origin`` (what it was made from, in the vendor's words) and ``bytes`` (its exact size; 0 or absent where not known).
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypte
 from imageferry.core.facts import CloudFacts, KindLimit
 
 _TOO_LARGE_TO_EXPORT_GIB: Final = 1024
-_LARGEST_NORMAL_GIB: Final = 128
+LARGEST_NORMAL_GIB: Final = 128
+"""What is larger is exported quickly or not at all."""
 _LARGEST_COPY_GIB: Final = 300
 _LARGE_COPY_REGIONS: Final = frozenset({"cn-south-1", "cn-east-3", "cn-east-2", "cn-north-4"})
 
 
 def _at_least_1_tib(wish: Wish) -> bool:
-    return (wish.image.size_gib or 0) >= _TOO_LARGE_TO_EXPORT_GIB
+    exact = int(wish.image.extra.get("bytes") or 0)
+    return exact >= _TOO_LARGE_TO_EXPORT_GIB << 30 if exact else (wish.image.size_gib or 0) >= _TOO_LARGE_TO_EXPORT_GIB
 
 
 def _encrypted_and_large(wish: Wish) -> bool:
-    return wish.image.encrypted is True and (wish.image.size_gib or 0) > _LARGEST_NORMAL_GIB
+    return wish.image.encrypted is True and (wish.image.size_gib or 0) > LARGEST_NORMAL_GIB
 
 
 def _encrypted_and_quick(wish: Wish) -> bool:
@@ -32,7 +35,7 @@ def _encrypted_and_quick(wish: Wish) -> bool:
 
 def _too_large_to_copy(wish: Wish) -> bool:
     regions = {wish.image.place.region, wish.destination}
-    limit = _LARGEST_COPY_GIB if regions & _LARGE_COPY_REGIONS else _LARGEST_NORMAL_GIB
+    limit = _LARGEST_COPY_GIB if regions & _LARGE_COPY_REGIONS else LARGEST_NORMAL_GIB
     return (wish.image.size_gib or 0) > limit
 
 
@@ -60,7 +63,7 @@ _NEVER: Final = (
     Rule(
         EXPORT,
         _encrypted_and_large,
-        f"Huawei Cloud exports images over {_LARGEST_NORMAL_GIB} GiB by quick export only,"
+        f"Huawei Cloud exports images over {LARGEST_NORMAL_GIB} GiB by quick export only,"
         " which takes no encrypted image; this one has {image.size_gib} GiB and is encrypted (IMG.0160)",
     ),
     Rule(
@@ -73,7 +76,7 @@ _NEVER: Final = (
         COPY,
         _too_large_to_copy,
         "Huawei Cloud does not copy an image of {image.size_gib} GiB from {image.place.region} to {destination}:"
-        f" {_LARGEST_NORMAL_GIB} GiB is the limit, {_LARGEST_COPY_GIB} with some mainland regions (IMG.0146)",
+        f" {LARGEST_NORMAL_GIB} GiB is the limit, {_LARGEST_COPY_GIB} with some mainland regions (IMG.0146)",
     ),
 )
 

@@ -1,0 +1,105 @@
+"""Whether an exported object is there: HEAD with the signature of Huawei Cloud's own object storage.
+
+Exports call it to follow jobs and to solve doubts. The bucket is part of what is signed, wherever the endpoint has it.
+Its requests are not paced: they are none to the image API.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Final
+from urllib.parse import quote
+
+from imageferry.clouds.credentials import Credentials, Keys
+from imageferry.clouds.objects import HEAD_OBJECT, POOL, Missing, Present, Seen
+from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
+from imageferry.core.account import Account
+from imageferry.core.answers import Answer
+from imageferry.core.times import SECOND
+from imageferry.errors import Refused
+
+SIGNED_PREFIX: Final = "x-obs-"
+
+_OK: Final = 200
+_FORBIDDEN: Final = (401, 403)
+_MISSING: Final = 404
+_PASSING: Final = (408, 409, 429)
+_SERVER: Final = 500
+
+
+class Storage:
+    """One account's storage."""
+
+    def __init__(self, account: Account, wire: Wire, credentials: Credentials, now: Callable[[], int]) -> None:
+        """``now``: the vendor's time, microseconds UTC."""
+        self._endpoint = account.storage_endpoint
+        self._wire = wire
+        self._credentials = credentials
+        self._now = now
+
+    async def head(self, bucket: str, region: str, key: str) -> Seen:
+        """Look at one object; ``key`` without the slash that parts it from the endpoint."""
+        try:
+            keys = await self._credentials.get()
+        except Refused as refused:
+            return refused.answer
+        base = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
+        url = f"{base}/{key_text(key)}"
+        headers = {"host": url.partition("://")[2].partition("/")[0], **signed(keys, bucket, key, self._now())}
+        told = await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+        if told.reply is None or told.answer.klass != "ok":
+            return told.answer
+        if told.reply.status == _MISSING:
+            return Missing(told.answer.request_id)
+        return _present(told.reply, told.answer)
+
+
+def signed(keys: Keys, bucket: str, key: str, now: int) -> dict[str, str]:
+    """The headers of a HEAD that its signature covers, and the signature."""
+    date = format_datetime(datetime.fromtimestamp(now // SECOND, UTC), usegmt=True)
+    headers = {"x-obs-date": date}
+    if keys.token:
+        headers["x-obs-security-token"] = keys.token
+    text = string_to_sign("HEAD", headers, f"/{bucket}/{key_text(key)}")
+    return {**headers, "authorization": f"OBS {keys.id}:{signature(keys.secret, text)}"}
+
+
+def string_to_sign(method: str, headers: Mapping[str, str], resource: str) -> str:
+    """The text that is signed of a request without body and type; its line for Date stays empty beside x-obs-date."""
+    date = "" if "x-obs-date" in headers else headers.get("date", "")
+    own = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers) if name.startswith(SIGNED_PREFIX))
+    return f"{method}\n\n\n{date}\n{own}{resource}"
+
+
+def signature(secret: str, text: str) -> str:
+    """Base64 of HMAC-SHA1: the storage takes no newer one beside its S3 dialect."""
+    return b64encode(hmac.digest(secret.encode(), text.encode(), "sha1")).decode()
+
+
+def key_text(key: str) -> str:
+    """An object's key as it is sent and signed."""
+    return quote(key, safe="/-_.~")
+
+
+def _read(reply: Reply) -> Told:
+    """A HEAD has no body: its status is all there is to judge by. Absence is an answer like any other."""
+    request_id = reply.headers.get("x-obs-request-id", "") or reply.headers.get("x-amz-request-id", "")
+    if reply.status in (_OK, _MISSING):
+        return Told(Answer("ok", "", request_id=request_id), {}, reply)
+    if reply.status in _FORBIDDEN:
+        reason = f"the storage answered HTTP {reply.status}: the keys may not look at objects here"
+        return Told(Answer("permanent_config", reason, request_id=request_id), {}, reply)
+    passing = reply.status >= _SERVER or reply.status in _PASSING
+    reason = f"the storage answered HTTP {reply.status}"
+    return Told(Answer("retry" if passing else "permanent_config", reason, request_id=request_id), {}, reply)
+
+
+def _present(reply: Reply, answer: Answer) -> Seen:
+    size, modified = reply.headers.get("content-length", ""), http_date(reply.headers.get("last-modified", ""))
+    if not size.isdecimal() or modified is None:
+        return Answer("retry", "the storage's answer lacks size or date", request_id=answer.request_id)
+    return Present(int(size), modified, reply.headers.get("etag", ""))
