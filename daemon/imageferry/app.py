@@ -60,6 +60,8 @@ DRAIN: Final = 10.0
 OWNER: Final = "daemon"
 """Who holds the lanes of a ledger that only one daemon can hold."""
 IDLE_EVERY: Final = 0.2
+MOST_LISTED: Final = 10_000
+"""Jobs that the ops listener lists at the most, the newest first: a page must not cost more memory than the daemon."""
 
 Loop = tuple[str, Step, Bell]
 """Its name, what it does each time, and what wakes it."""
@@ -282,6 +284,7 @@ class Daemon:
 
     def _ops_app(self, parts: Parts) -> ASGIApp:
         async def jobs(want: JobFilter) -> list[dict[str, Any]]:
+            want = want._replace(limit=min(want.limit or MOST_LISTED, MOST_LISTED))
             return [job_json(job) for job in await parts.ledger.jobs(want)]
 
         def stopped() -> list[str]:

@@ -56,7 +56,7 @@ def sqlite_path(url: str) -> Path:
     """
     path = url.removeprefix(SCHEME)
     if url.startswith("postgresql://"):
-        raise LedgerError("PostgreSQL ledgers are not there yet; give ledger.url a file: sqlite:///path/to/ledger.db")
+        raise LedgerError("PostgreSQL ledgers are not there yet; expected sqlite:///path/to/ledger.db")
     if path == url or not path:
         raise LedgerError("the ledger's url is not a SQLite one; expected sqlite:///path/to/ledger.db")
     return Path(path)
