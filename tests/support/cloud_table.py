@@ -47,6 +47,8 @@ class Entry:
     """Every call of the image API that starts nothing."""
     options: Mapping[ActionKind, Mapping[str, Any]] = field(default_factory=dict)
     """What a policy has to say to be allowed."""
+    other_export: Mapping[str, Any]
+    """What a policy may say as well, for exports that are not like the usual ones."""
     every_disk: Mapping[str, Any] = field(default_factory=dict)
     """What a policy says to have the data disks exported too; empty where exports never have them."""
     roomy: Mapping[str, Any] = field(default_factory=dict)
@@ -88,6 +90,7 @@ TENCENT: Final = Entry(
     apis={"export": "ExportImages", "copy": "SyncImages"},
     looks="DescribeImages",
     reads=("DescribeImages",),
+    other_export={"disks": "system", "format": "vmdk", "prefix": "walk"},
     every_disk={"disks": "all"},
     roomy={
         "exports_running": None,
@@ -158,6 +161,7 @@ HUAWEI: Final = Entry(
     looks="ListImages",
     reads=("ListImages", "ShowJobProgress", "ShowJob"),
     options={"export": {"format": "qcow2"}, "copy": {"agency": AGENCY}},
+    other_export={"quick": True, "prefix": "walk/of"},
     roomy={"exports_running": None, "copies_running": None, "requests_a_second": None, "image_quota": None},
     environ=("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
     nobody="00000000-0000-4000-8000-000000000000",
@@ -224,6 +228,7 @@ JDCLOUD: Final = Entry(
     looks="describeImages",
     reads=("describeImages", "imageTasks"),
     options={"export": {"role": ROLE}},
+    other_export={"role": ROLE, "disks": "all", "prefix": "walk"},
     every_disk={"disks": "all"},
     roomy={"image_quota": None, "snapshot_quota": None, "requests_a_minute": None},
     environ=("JDCLOUD_ACCESS_KEY", "JDCLOUD_SECRET_KEY", "JDCLOUD_SESSION_TOKEN"),

@@ -45,16 +45,23 @@ def rehearsed(entry: Entry, clock: Clock, **options: Any) -> Any:
     return REHEARSALS[entry.cloud](read, clock, random.Random(7))
 
 
+def words(entry: Entry, secret_id: str, secret_key: str, token: str = "") -> dict[str, str]:
+    """Keys in the cloud's own words."""
+    facts = FACTS[entry.cloud]
+    names = (*facts.credential_words, *facts.optional_credential_words)
+    return {name: value for name, value in zip(names, (secret_id, secret_key, token), strict=True) if value}
+
+
 def account_at(entry: Entry, base_url: str, **changes: Any) -> Account:
     """An account whose image API, identity and storage are all at ``base_url``."""
     facts = FACTS[entry.cloud]
-    words = dict(zip(facts.credential_words, (REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key), strict=True))
+    keys = words(entry, REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key)
     given: dict[str, Any] = {
         **STEPPED,
         "name": "prod",
         "cloud": entry.cloud,
         "regions": (entry.region, entry.other_region, entry.third_region),
-        "credentials": CredentialSpec(source="static", values=words),
+        "credentials": CredentialSpec(source="static", values=keys),
         "endpoint": base_url,
         "identity_endpoint": base_url,
         "storage_endpoint": base_url + "/{bucket}",

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from imageferry.clouds.facts import FACTS
 from imageferry.core.account import CredentialSpec
 from imageferry.core.answers import Answer
 from imageferry.core.job import ActionKind
@@ -15,7 +14,7 @@ from imageferry.errors import CircuitOpen, Refused
 from imageferry.rehearsal.options import REHEARSAL_KEY
 from support.clocks import START
 from support.cloud_table import Entry
-from support.trials import KINDS, Begin
+from support.trials import KINDS, Begin, words
 
 HOUR = 3_600_000_000
 WRONG = "wrong-secret-key-that-nobody-may-ever-see"
@@ -62,11 +61,7 @@ async def test_a_cloud_that_only_answers_errors_is_given_up_after_the_attempts(b
 
 
 def keys(entry: Entry, secret_id: str, secret_key: str, token: str = "") -> CredentialSpec:
-    """Keys in the cloud's own words."""
-    facts = FACTS[entry.cloud]
-    words = (*facts.credential_words, *facts.optional_credential_words)
-    given = dict(zip(words, (secret_id, secret_key, token), strict=True))
-    return CredentialSpec(source="static", values={word: value for word, value in given.items() if value})
+    return CredentialSpec(source="static", values=words(entry, secret_id, secret_key, token))
 
 
 async def test_a_wrong_secret_closes_the_account_after_a_handful_of_requests(begin: Begin, entry: Entry) -> None:
