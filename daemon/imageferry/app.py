@@ -31,7 +31,7 @@ from imageferry.flow.doubt import Doubt
 from imageferry.flow.drive import Bell, Step, Stopping, drive
 from imageferry.flow.follow import Follow
 from imageferry.flow.health import Health
-from imageferry.flow.hold import Hold
+from imageferry.flow.hold import Hold, check_names
 from imageferry.flow.inspect import Inspect
 from imageferry.flow.intake import Directory, Recorder
 from imageferry.flow.lanes import Lanes
@@ -146,6 +146,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             parts = await self._open(stack)
             ledger = parts.ledger
+            await check_names(ledger, self.settings.accounts)
             await parts.hold.step()
             stack.push_async_callback(ledger.release_lanes, parts.hold.owner)
             await ledger.published("", (), [one.publisher.name for one, _ in parts.announcing], self.clock.now())

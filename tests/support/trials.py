@@ -162,7 +162,7 @@ class Trial:
         await self.decided(self.wanted(kind), image_id)
         return image_id
 
-    async def walked(self, most: int = 200) -> list[Job]:
+    async def walked(self, most: int = 1000) -> list[Job]:
         """Step every loop until every job has ended; the jobs, oldest first."""
         return await walked(self.stage, most)
 

@@ -14,7 +14,7 @@ import structlog
 
 from imageferry.core.answers import Answer
 from imageferry.core.job import Job
-from imageferry.core.pace import poll_after
+from imageferry.core.pace import poll_after, together
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.site import SINCE, VANISHED, Site, kept, micros
@@ -24,6 +24,8 @@ BATCH: Final = 100
 AT_ONCE: Final = 4
 SHORTEST: Final = 1.0
 """Seconds between two looks at one task, at the least; the base cadence may be shorter still."""
+PRECISION: Final = 50.0
+"""The end of a task need not be known more exactly than to this part of what such a task takes."""
 PATIENCE: Final = 2.0
 """A task that is seen to run past its deadline is followed up to this many times its time-out."""
 
@@ -126,8 +128,9 @@ class Follow:
         base = self.site.account.polls.tasks
         shortest = min(base, SHORTEST)
         expected = self.site.lanes.expected(job.action).expected()
-        seconds = shortest if soon else poll_after(self._elapsed(job), expected, base, shortest)
-        return self.site.clock.now() + micros(seconds)
+        precise = min(base, max(SHORTEST, (expected or 0.0) / PRECISION))
+        seconds = shortest if soon else poll_after(self._elapsed(job), expected, base, precise)
+        return micros(together(self.site.clock.now() / SECOND + seconds, seconds))
 
     def _elapsed(self, job: Job) -> float:
         return (self.site.clock.now() - (job.submitted_at or job.created_at)) / SECOND

@@ -101,6 +101,15 @@ def counts() -> Script[list[Counted]]:
     return [Counted(Place(*row[:3]), *row[3:]) for row in rows]
 
 
+def known_accounts() -> Script[set[tuple[str, str]]]:
+    """(cloud, account) of every job, and of every image that is still to be looked at."""
+    rows = yield Ask(
+        "SELECT DISTINCT cloud, account FROM jobs UNION "
+        "SELECT DISTINCT cloud, account FROM images WHERE look_due_at IS NOT NULL"
+    )
+    return {(cloud, account) for cloud, account in rows}
+
+
 def unprotected() -> Script[list[Unprotected]]:
     """By the policies that asked."""
     rows = yield Ask(

@@ -148,6 +148,10 @@ class StoredLedger(StoredReader):
             return await self._database.read(looks.next_look(account, region))
         return await self._database.read(queries.next_job(account, region, what, action))
 
+    async def known_accounts(self) -> set[tuple[str, str]]:
+        """See ``ports.Ledger``."""
+        return await self._database.read(queries.known_accounts())
+
     async def recover(self, account: str, region: str, now: int, due_at: int) -> int:
         """At start-up: every ``submitting`` job becomes ``in_doubt``, due at ``due_at``."""
         return await self._database.write(moving.recover(account, region, now, due_at))

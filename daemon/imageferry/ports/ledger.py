@@ -144,6 +144,10 @@ class Ledger(Reader, Protocol):
         """When the next look, or the next job of that state (and action), falls due; None when there is none."""
         ...
 
+    async def known_accounts(self) -> set[tuple[str, str]]:
+        """(cloud, account) of every job, and of every image that is still to be looked at."""
+        ...
+
     async def recover(self, account: str, region: str, now: int, due_at: int) -> int:
         """At start-up: every ``submitting`` job becomes ``in_doubt``, due at ``due_at`` or settled by ``sent_at``."""
         ...
