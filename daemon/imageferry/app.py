@@ -39,6 +39,7 @@ from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.steer import STEERS
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
+from imageferry.flow.ways import Ways
 from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
@@ -332,8 +333,8 @@ class Daemon:
                 (f"look {here}", Inspect(site, lambda: self.book.current).step, site.bells.look),
                 (f"export {here}", Submit(site, "export", group, stopped=stopped).step, site.bells.export),
                 (f"copy {here}", Submit(site, "copy", group, stopped=stopped).step, site.bells.copy),
-                (f"doubt {here}", Doubt(site).step, site.bells.doubt),
-                (f"follow {here}", Follow(site).step, site.bells.follow),
+                (f"doubt {here}", Doubt(site, Ways(group, site.bells.doubt)).step, site.bells.doubt),
+                (f"follow {here}", Follow(site, Ways(group, site.bells.follow)).step, site.bells.follow),
             ]
         for loop in loops:
             self._start(group, loop, parts.beats, self.stopping)

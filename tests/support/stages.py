@@ -25,6 +25,7 @@ from imageferry.flow.lanes import Lanes
 from imageferry.flow.site import Bells, Site
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
+from imageferry.flow.ways import Ways
 from imageferry.ledgers.sqlite import open_ledger
 from imageferry.ports import Cloud, HistoryRow, Ledger
 from imageferry.telemetry.metrics import Metrics
@@ -77,10 +78,12 @@ class Stage:
             return await Submit(self.site, action, group).step()
 
     async def doubt(self) -> float:
-        return await Doubt(self.site).step()
+        async with anyio.create_task_group() as group:
+            return await Doubt(self.site, Ways(group, self.site.bells.doubt)).step()
 
     async def follow(self) -> float:
-        return await Follow(self.site).step()
+        async with anyio.create_task_group() as group:
+            return await Follow(self.site, Ways(group, self.site.bells.follow)).step()
 
     async def sweep(self) -> float:
         return await Sweep([self.site], self.ledger, self.clock, self.metrics, lambda: ["archive"]).step()

@@ -18,6 +18,7 @@ from imageferry.core.pace import poll_after, together
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.site import SINCE, VANISHED, Site, kept, micros
+from imageferry.flow.ways import BESIDE, Ways
 from imageferry.ports import Following, Move, Progress
 
 BATCH: Final = 100
@@ -37,18 +38,22 @@ class Follow:
     """The following loop of one site."""
 
     site: Site
+    ways: Ways
 
     async def step(self) -> float:
         """Look after the tasks that are due; returns the seconds until more are."""
-        site = self.site
+        site, under_way = self.site, self.ways.under_way
         here = (site.account.name, site.region)
-        jobs = await site.ledger.due_jobs(*here, "running", site.clock.now(), BATCH * AT_ONCE)
-        if not jobs:
-            return site.until(await site.ledger.next_due(*here, "running"))
+        jobs = await site.ledger.due_jobs(*here, "running", site.clock.now(), BATCH * AT_ONCE, without=under_way)
+        if jobs:
+            self.ways.start(jobs, self._look_after_all)
+            return 0.0
+        return BESIDE if under_way else site.until(await site.ledger.next_due(*here, "running"))
+
+    async def _look_after_all(self, jobs: Sequence[Job]) -> None:
         async with anyio.create_task_group() as group:
             for start in range(0, len(jobs), BATCH):
                 group.start_soon(self._look_after, jobs[start : start + BATCH])
-        return 0.0
 
     async def _look_after(self, jobs: Sequence[Job]) -> None:
         site = self.site

@@ -112,9 +112,11 @@ class StoredLedger(StoredReader):
         """
         return await self._database.write(moving.claim(ask, now, freeze))
 
-    async def due_jobs(self, account: str, region: str, state: State, now: int, limit: int) -> list[Job]:
-        """Jobs of a state that are due, the longest due first."""
-        return await self._database.read(queries.due_jobs(account, region, state, now, limit))
+    async def due_jobs(
+        self, account: str, region: str, state: State, now: int, limit: int, *, without: Collection[str] = ()
+    ) -> list[Job]:
+        """Jobs of a state that are due, the longest due first; none to a destination of ``without``."""
+        return await self._database.read(queries.due_jobs((account, region), state, now, limit, without))
 
     async def move(self, moves: Sequence[Move], now: int) -> list[Job]:
         """Carry out moves, all or none.

@@ -108,8 +108,10 @@ class Ledger(Reader, Protocol):
         """
         ...
 
-    async def due_jobs(self, account: str, region: str, state: State, now: int, limit: int) -> list[Job]:
-        """Jobs of a state that are due, the longest due first."""
+    async def due_jobs(
+        self, account: str, region: str, state: State, now: int, limit: int, *, without: Collection[str] = ()
+    ) -> list[Job]:
+        """Jobs of a state that are due, the longest due first; none to a destination of ``without``."""
         ...
 
     async def move(self, moves: Sequence[Move], now: int) -> list[Job]:
