@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -64,6 +64,8 @@ class Exports:
     objects: Objects
     check_every: float
     """Seconds between two looks at whether an image that is being exported still exists."""
+    spelt: set[str] = field(default_factory=set)
+    """Buckets in which an object was found under the very key that was told: no other spelling need be tried."""
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the frozen request once; after a doubt only if its objects still do not show."""
@@ -116,7 +118,7 @@ class Exports:
             async with limiter:
                 if overdue:  # before its objects: a task that ends in between would look as if it left nothing
                     probes[job.id] = await self._probe_overdue(job)
-                widely = job.id in probes or self._check_due(job)
+                widely = job.id in probes or (job.destination not in self.spelt and self._check_due(job))
                 sights[job.id] = await self._see(job, job.object_keys, self._since(job), widely=widely)
 
         async with anyio.create_task_group() as group:
@@ -166,6 +168,8 @@ class Exports:
                     return _Sight(present, len(keys), seen)
                 if not isinstance(seen, Missing) and seen.last_modified >= since - MARGIN:
                     present[spelling] = seen
+                    if spelling == key:
+                        self.spelt.add(job.destination)
                     break
         return _Sight(present, len(keys))
 
