@@ -57,6 +57,7 @@ _SYNTAX: Final = (
     ("quoted scalar", "a quote is opened and never closed; close it"),
     ("flow sequence", 'a "[" is opened and not closed properly; look for a missing "," or "]"'),
     ("flow mapping", 'a "{" is opened and not closed properly; look for a missing "," or "}"'),
+    ("flow node", 'a "[" or "{" is opened and not closed properly; look for a missing "]" or "}"'),
     ("block mapping", "the indentation does not fit the lines above; begin the keys of a mapping in one column"),
     ("block collection", "the indentation does not fit the lines above; begin the items of a list in one column"),
     ("block end", "the indentation does not fit the lines above; begin what belongs together in one column"),

@@ -113,7 +113,7 @@ def _copy(spec: CopySpec) -> Action:
         place, listed = asking.image.place, asking.world.account_regions
         given = options(asking.words)
         for region in spec.regions:
-            strange = f"account {place.account} does not list the region {region}"
+            strange = f"account {place.account or '?'} does not list the region {region}"
             if region == place.region:
                 yield LeftOut(f"copy to {region} left out: it is the image's own region")
             elif region in listed:
