@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "plan": "what would be done with images, and why, without doing it",
     "test": "the tests written beside policies",
     "jobs": "see and steer jobs",
+    "schema": "JSON Schema of policies, tests and config, for editors",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
 """Every command, in the order of the help text; each is ``imageferry.cli.<name>.command``."""

@@ -34,7 +34,14 @@ def _moment(value: object) -> int:
 Moment = Annotated[
     int,
     BeforeValidator(_moment),
-    WithJsonSchema({"type": "string", "format": "date-time", "examples": ["2026-01-02T03:04:05Z"]}),
+    WithJsonSchema(
+        {
+            "type": "string",
+            "format": "date-time",
+            "pattern": r"^\d{4}-\d\d-\d\d.\d\d.*(Z|[+-]\d\d:\d\d)$",
+            "examples": ["2026-01-02T03:04:05Z"],
+        }
+    ),
 ]
 """Microseconds UTC, written as RFC 3339."""
 
@@ -42,7 +49,12 @@ Moment = Annotated[
 class ImageFacts(BaseModel):
     """The facts of an image, as its cloud would tell them; what is left out, or null, is not known."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        json_schema_extra={"not": {"required": ["age", "created_at"]}},
+    )
 
     cloud: CloudName | None = Field(default=None, description="Its cloud; always wanted")
     account: Text | None = Field(default=None, description="The account's name in the config")
