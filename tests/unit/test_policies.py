@@ -12,6 +12,7 @@ from imageferry.policies import PolicyBook, load, read
 from support.commands import invoke
 
 EXAMPLES = Path(__file__).parents[2] / "policies"
+WRONG = Path(__file__).parent / "wrong_policies"
 
 ONE = """\
 policies:
@@ -157,6 +158,21 @@ def test_whatever_stands_in_a_file_becomes_complaints(tmp_path: Path, content: b
     (tmp_path / "a.yaml").write_bytes(content)
 
     assert all(complaint.startswith("a.yaml:") for complaint in wrong(tmp_path))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in WRONG.glob("*.yaml")))
+def test_a_wrong_file_is_told_what_is_wrong_and_where(name: str) -> None:
+    path = WRONG / f"{name}.yaml"
+    with pytest.raises(BadFile) as caught:
+        load(path, FACTS)
+
+    said = "".join(f"{c.line}:{c.column}: {c.message}\n".replace(str(path), path.name) for c in caught.value.complaints)
+
+    assert said == (WRONG / f"{name}.expected").read_text()
+
+
+def test_every_expectation_has_its_file() -> None:
+    assert sorted(path.stem for path in WRONG.glob("*.expected")) == sorted(path.stem for path in WRONG.glob("*.yaml"))
 
 
 # --- errors of shape do not hide what the clouds would refuse ---

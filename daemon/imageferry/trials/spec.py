@@ -12,9 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from imageferry.core.decision import Ternary
 from imageferry.core.image import Arch, CloudName, ImageState, OsFamily, Visibility
-from imageferry.core.spec import Globs, Regions, Spec, Text
+from imageferry.core.spec import Spec
 from imageferry.core.times import parse_rfc3339
 from imageferry.core.units import Duration
+from imageferry.core.values import Globs, Regions, Text
 from imageferry.wording import fault, shown
 
 Names = Globs
