@@ -1,7 +1,7 @@
 """Reads the policies: one file or a folder of them, all complaints of all files at once.
 
 ``app`` holds a :class:`PolicyBook` and tells it when to read again; ``check`` and ``plan`` call :func:`load`, and the
-trials :func:`read`, to say where a policy is written. Nothing here watches files or decides anything.
+trials :func:`read_all`, to say where a policy is written. Nothing here watches files or decides anything.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pydantic import BaseModel, ValidationError
 
 from imageferry import yamlmap
 from imageferry.core.facts import CloudFacts
+from imageferry.core.match import Matcher, compile_match
 from imageferry.core.policy import PolicySet
 from imageferry.core.review import Draft, Flaw, review
-from imageferry.core.spec import ActionSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.spec import ActionSpec, MatchSpec, PolicyFile, PolicySpec, TopMatchSpec
 from imageferry.errors import BadFile, Complaint
 from imageferry.wording import dotted
 
@@ -51,10 +52,10 @@ def load(path: Path, clouds: Mapping[str, CloudFacts]) -> PolicySet:
     :param clouds: the facts of every cloud there is, by name.
     :raises BadFile: with everything that is wrong, file by file.
     """
-    return PolicySet([one.spec for one in read(path, clouds)])
+    return compiled([one.spec for one in read_all(path, clouds)])
 
 
-def read(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
+def read_all(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
     """The same policies with their places, in the order in which they are consulted.
 
     :raises BadFile: with everything that is wrong, file by file.
@@ -69,6 +70,16 @@ def read(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
     if complaints:
         raise BadFile(complaints)
     return [Written(spec, one.document, place) for one in reads if one.document for place, spec in enumerate(one.specs)]
+
+
+def compiled(specs: Sequence[PolicySpec]) -> PolicySet:
+    """The set of some policies that were read without complaints."""
+    return PolicySet(specs)
+
+
+def compiled_match(spec: MatchSpec) -> Matcher:
+    """A matcher, or some, of a policy that was read without complaints, by itself."""
+    return compile_match(spec)
 
 
 class PolicyBook:

@@ -51,6 +51,8 @@ def config() -> Node:
         _forget_untyped(shape)
         _want_tags(shape)
         _add_secret_files(shape)
+        for node in shape.get("properties", {}).values():
+            _part_words(node, shapes)
     whole = _schema(raw, "imageferry config", {*shapes, ""})
     return _each(whole, lambda node: _with_variables(node, whole["definitions"]))
 
@@ -116,6 +118,17 @@ def _want_tags(shape: Node) -> None:
     wanted = [tag for tag in _TAGS if "const" in keys.get(tag, {}) and tag not in shape.get("required", ())]
     if wanted:
         shape.setdefault("required", []).extend(wanted)
+
+
+def _part_words(node: Node, shapes: Mapping[str, Node]) -> None:
+    """Where one member of a union takes several words of a tag, those that have a member of their own are not its."""
+    members = [shapes.get(one["$ref"].rpartition("/")[2], {}) for one in node.get("oneOf", ()) if "$ref" in one]
+    for tag in _TAGS:
+        told = [member.get("properties", {}).get(tag, {}) for member in members]
+        own = {one["const"] for one in told if "const" in one}
+        for one in told:
+            if "enum" in one:
+                one["enum"] = [word for word in one["enum"] if word not in own]
 
 
 def _add_secret_files(shape: Node) -> None:

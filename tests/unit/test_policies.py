@@ -8,11 +8,10 @@ import pytest
 
 from imageferry.clouds.facts import FACTS
 from imageferry.errors import BadFile
-from imageferry.policies import PolicyBook, load, read
+from imageferry.policies import PolicyBook, load, read_all
 from support.commands import invoke
 
 EXAMPLES = Path(__file__).parents[2] / "policies"
-WRONG = Path(__file__).parent / "wrong_policies"
 
 ONE = """\
 policies:
@@ -160,21 +159,6 @@ def test_whatever_stands_in_a_file_becomes_complaints(tmp_path: Path, content: b
     assert all(complaint.startswith("a.yaml:") for complaint in wrong(tmp_path))
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in WRONG.glob("*.yaml")))
-def test_a_wrong_file_is_told_what_is_wrong_and_where(name: str) -> None:
-    path = WRONG / f"{name}.yaml"
-    with pytest.raises(BadFile) as caught:
-        load(path, FACTS)
-
-    said = "".join(f"{c.line}:{c.column}: {c.message}\n".replace(str(path), path.name) for c in caught.value.complaints)
-
-    assert said == (WRONG / f"{name}.expected").read_text()
-
-
-def test_every_expectation_has_its_file() -> None:
-    assert sorted(path.stem for path in WRONG.glob("*.expected")) == sorted(path.stem for path in WRONG.glob("*.yaml"))
-
-
 # --- errors of shape do not hide what the clouds would refuse ---
 
 
@@ -316,7 +300,7 @@ def test_the_library_is_valid_as_one_set_and_its_tests_pass_there() -> None:
 
 
 def test_the_library_has_a_policy_for_every_cloud_and_for_every_action() -> None:
-    specs = [one.spec for one in read(EXAMPLES, FACTS)]
+    specs = [one.spec for one in read_all(EXAMPLES, FACTS)]
 
     assert {cloud for spec in specs for cloud in spec.match.cloud or ()} == set(FACTS)
     assert {next(iter(action.model_fields_set)) for spec in specs for action in spec.actions} == {"export", "copy_"}
@@ -328,5 +312,5 @@ def test_the_page_of_the_library_lists_every_policy_with_its_description() -> No
     files = list(accumulate((file for file, _, _ in rows), lambda above, file: file or above))
 
     shown = [(file, name, text) for file, (_, name, text) in zip(files, rows, strict=True)]
-    written = [(Path(one.document.name).name, one.spec.name, one.spec.description) for one in read(EXAMPLES, FACTS)]
+    written = [(Path(one.document.name).name, one.spec.name, one.spec.description) for one in read_all(EXAMPLES, FACTS)]
     assert shown == written

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import click
 
-from imageferry.cli.files import config_option, load_settings
+from imageferry.cli.files import load_settings
 from imageferry.cli.main import FAILED
 from imageferry.cli.plan import image_json
 from imageferry.cli.tables import format_option, plain, print_json
@@ -28,7 +28,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
-@config_option
+@click.option("--config", type=_FILE, default=None, help="A config file, for its policies and for what accounts list.")
 @format_option
 @click.option("--junit", "report", type=_FILE, default=None, help="Write the outcomes as JUnit XML to this file too.")
 @click.option("--fail-under", type=click.IntRange(0, 100), default=None, help="Fail when coverage is less, in percent.")

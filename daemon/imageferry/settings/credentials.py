@@ -18,7 +18,6 @@ from pydantic import (
     SecretStr,
     Tag,
     ValidationInfo,
-    WithJsonSchema,
     create_model,
 )
 
@@ -59,8 +58,7 @@ def credentials_of(facts: CloudFacts) -> Made:
         word: (secret | None, Field(default=None, min_length=1)) for word in facts.optional_credential_words
     }
     stray: dict[str, Made] = {word: (Annotated[Any, BeforeValidator(_stray)], None) for word in keys_of_static(facts)}
-    offered = WithJsonSchema({"type": "string", "enum": _asked(facts)})
-    source: Made = (Annotated[literal(*SOURCES), AfterValidator(_offered(facts)), offered], "chain")
+    source: Made = (Annotated[literal(*SOURCES), AfterValidator(_offered(facts))], "chain")
     title = facts.name.title()
     keys = create_model(
         f"{title}Keys", __base__=_Strict, source=(literal("static"), ...), **words, **optional, **shared
@@ -83,11 +81,6 @@ def _form(value: object) -> str:
 def keys_of_static(facts: CloudFacts) -> tuple[str, ...]:
     """The vendor's own words for static credentials, those that may be left out last."""
     return (*facts.credential_words, *facts.optional_credential_words)
-
-
-def _asked(facts: CloudFacts) -> list[str]:
-    """The sources that need nothing but their name, for the editors' schema."""
-    return [word for word in SOURCES if word not in {"file", "static"} and f"credentials.{word}" not in facts.notes]
 
 
 def _offered(facts: CloudFacts) -> Made:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from imageferry.core.match import Matcher, compile_match
+from imageferry.core.match import Matcher
 from imageferry.core.spec import MatchSpec
-from imageferry.policies import Written
+from imageferry.policies import Written, compiled_match
 from imageferry.trials.judge import Outcome
 from imageferry.wording import dotted
 
@@ -90,4 +90,4 @@ def matchers(spec: MatchSpec, at: _Loc = ()) -> Iterator[tuple[_Loc, Matcher]]:
 
 def _alone(field: str, value: object) -> Matcher:
     """One matcher of a ``match`` that has been validated already."""
-    return compile_match(MatchSpec.model_construct({field}, **{field: value}))
+    return compiled_match(MatchSpec.model_construct({field}, **{field: value}))

@@ -11,6 +11,7 @@ from imageferry.core.decision import Decision, PlannedAction, Verdict
 from imageferry.core.job import ActionKind
 from imageferry.core.policy import PolicySet
 from imageferry.core.spec import PolicySpec
+from imageferry.policies import compiled
 from imageferry.trials.reader import Trial
 from imageferry.trials.spec import ActionWanted, VerdictWanted
 
@@ -63,7 +64,7 @@ def judge(trials: Sequence[Trial], policies: Sequence[PolicySpec], clock: Callab
     sets: dict[tuple[str, ...], PolicySet] = {}
     for trial in trials:
         if trial.asked not in sets:
-            sets[trial.asked] = PolicySet([spec for spec in policies if spec.name in trial.asked])
+            sets[trial.asked] = compiled([spec for spec in policies if spec.name in trial.asked])
         began = clock()
         world = World(facts=FACTS[trial.image.place.cloud], account_regions=trial.regions)
         decision = sets[trial.asked].decide(trial.image, world, trial.now)

@@ -65,7 +65,7 @@ def load(path: Path, accounts: Sequence[Account] | None = None) -> Suite:
     complaints: list[Complaint] = []
     written: list[Written] | None = None
     try:
-        written = policies.read(path.parent if path.name.endswith(TESTS) else path, FACTS)
+        written = policies.read_all(path.parent if path.name.endswith(TESTS) else path, FACTS)
     except BadFile as error:
         complaints.extend(error.complaints)
     trials: list[Trial] = []

@@ -6,8 +6,8 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
+from support.beside import IMAGE, Beside
 from support.commands import invoke, run
-from support.trials import IMAGE, Beside
 
 RIGHT = f"""\
 tests:

@@ -3,9 +3,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from imageferry.clouds.facts import FACTS
-from imageferry.policies import read
+from imageferry.policies import read_all
 from imageferry.trials.coverage import matchers
-from support.trials import Beside
+from support.beside import Beside
 
 POLICY = """\
 policies:
@@ -24,7 +24,7 @@ WHOLE = "cloud: tencent, region: r, os: linux, tags: {env: prod, owner: me}, nam
 
 def test_every_matcher_that_is_written_is_found_where_it_stands(tmp_path: Path) -> None:
     Beside(tmp_path, POLICY)
-    [one] = read(tmp_path, FACTS)
+    [one] = read_all(tmp_path, FACTS)
 
     places = [loc for loc, _ in matchers(one.spec.match)]
 

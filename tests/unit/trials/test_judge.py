@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from support.trials import IMAGE, Beside
+from support.beside import IMAGE, Beside
 
 PROD = IMAGE.replace("dev-1", "prod-1")
 WINDOWS = IMAGE.replace("linux", "windows")

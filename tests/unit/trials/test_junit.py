@@ -8,7 +8,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from imageferry.trials.junit import junit
-from support.trials import IMAGE, Beside
+from support.beside import IMAGE, Beside
 
 TESTS = f"""\
 tests:

@@ -9,7 +9,7 @@ from imageferry.core.image import Image, Place
 from imageferry.core.times import SECOND, parse_rfc3339
 from imageferry.errors import BadFile
 from imageferry.trials.reader import NOW, load
-from support.trials import POLICY, Beside
+from support.beside import POLICY, Beside
 
 WRONG = Path(__file__).parents[1] / "wrong_tests"
 HERE = "image: {cloud: tencent, region: ap-guangzhou}"
