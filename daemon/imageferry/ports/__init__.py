@@ -23,6 +23,7 @@ from imageferry.ports.clouds import (
     Progress,
     Unclear,
 )
+from imageferry.ports.inquiries import Bucket, Identity, Inquirer, Quota
 from imageferry.ports.ledger import Ledger, Reader
 from imageferry.ports.publishers import Publisher
 from imageferry.ports.records import (
@@ -49,6 +50,7 @@ __all__ = [
     "Absent",
     "Accepted",
     "Admitted",
+    "Bucket",
     "Claim",
     "Clock",
     "Cloud",
@@ -64,8 +66,10 @@ __all__ = [
     "Gate",
     "Gone",
     "HistoryRow",
+    "Identity",
     "Ignored",
     "ImageRow",
+    "Inquirer",
     "Intake",
     "IntakeRow",
     "Ledger",
@@ -79,6 +83,7 @@ __all__ = [
     "Permit",
     "Progress",
     "Publisher",
+    "Quota",
     "Reader",
     "Recorded",
     "Sighting",

@@ -11,6 +11,7 @@ from imageferry.core.answers import Answer
 from imageferry.core.facts import CloudFacts, LaneKind
 from imageferry.core.image import Image
 from imageferry.core.job import Job
+from imageferry.ports.inquiries import Inquirer
 
 
 class Permit(Protocol):
@@ -126,6 +127,11 @@ class Cloud(Protocol):
 
     account: str
     facts: CloudFacts
+
+    @property
+    def inquiries(self) -> Inquirer:
+        """The questions of ``check --online``."""
+        ...
 
     def vendor_time(self, now: int) -> int:
         """Our time ``now`` by the vendor's clock, as far as its answers have told it."""

@@ -18,6 +18,7 @@ from imageferry.clouds.huawei.client import Client
 from imageferry.clouds.huawei.credentials import SOURCES
 from imageferry.clouds.huawei.facts import FACTS
 from imageferry.clouds.huawei.images import LIST, Images
+from imageferry.clouds.huawei.inquiries import Inquiries
 from imageferry.clouds.huawei.storage import Storage
 from imageferry.clouds.objects import HEAD_OBJECT
 from imageferry.clouds.wire import Wire
@@ -60,6 +61,7 @@ class HuaweiCloud:
         storage = Storage(account, self._wire, credentials, self._client.vendor_now)
         self._exports = exports.Exports(self._client, asking, storage, cadence)
         self._copies = copies.Copies(self._client, self._images, asking, cadence)
+        self.inquiries = Inquiries(self._client, storage)
 
     def vendor_time(self, now: int) -> int:
         """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""

@@ -19,6 +19,7 @@ from imageferry.clouds.jdcloud.client import Client, Dialect
 from imageferry.clouds.jdcloud.credentials import SOURCES
 from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.clouds.jdcloud.images import DESCRIBE, Images
+from imageferry.clouds.jdcloud.inquiries import Inquiries
 from imageferry.clouds.jdcloud.preconditions import Preconditions
 from imageferry.clouds.jdcloud.storage import Storage
 from imageferry.clouds.jdcloud.tasks import TASKS, Tasks
@@ -62,6 +63,7 @@ class JdCloud:
         storage = Storage(account, self._wire, credentials, client.vendor_now)
         self._exports = exports.Exports(client, Tasks(client), storage)
         self._copies = copies.Copies(client, self._images)
+        self.inquiries = Inquiries(client, storage, credentials)
         self._preconditions = Preconditions(self._images, clock)
 
     def scope(self, region: str, kind: LaneKind) -> str:  # noqa: ARG002 - other clouds count some kinds otherwise

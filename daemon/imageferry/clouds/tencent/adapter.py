@@ -18,6 +18,7 @@ from imageferry.clouds.tencent import copies, exports
 from imageferry.clouds.tencent.client import Client
 from imageferry.clouds.tencent.facts import FACTS
 from imageferry.clouds.tencent.images import DESCRIBE, Images
+from imageferry.clouds.tencent.inquiries import Inquiries
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
@@ -44,6 +45,7 @@ class TencentCloud:
         objects = Objects(account, self._wire, credentials, self._client.vendor_now)
         self._exports = exports.Exports(self._client, self._images, objects, account.polls.images)
         self._copies = copies.Copies(self._client, self._images)
+        self.inquiries = Inquiries(self._client, objects)
 
     def vendor_time(self, now: int) -> int:
         """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""
