@@ -17,6 +17,7 @@ from imageferry.ports.clouds import (
     Frozen,
     Gate,
     Gone,
+    ImagePage,
     Look,
     Lost,
     Permit,
@@ -24,6 +25,7 @@ from imageferry.ports.clouds import (
     Unclear,
 )
 from imageferry.ports.ledger import Ledger, Reader
+from imageferry.ports.listing import own_images
 from imageferry.ports.publishers import Publisher
 from imageferry.ports.records import (
     Admitted,
@@ -65,6 +67,7 @@ __all__ = [
     "Gone",
     "HistoryRow",
     "Ignored",
+    "ImagePage",
     "ImageRow",
     "Intake",
     "IntakeRow",
@@ -85,4 +88,5 @@ __all__ = [
     "Unclear",
     "Unprotected",
     "Unreadable",
+    "own_images",
 ]
