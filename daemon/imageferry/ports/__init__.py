@@ -17,6 +17,7 @@ from imageferry.ports.clouds import (
     Frozen,
     Gate,
     Gone,
+    ImagePage,
     Look,
     Lost,
     Permit,
@@ -25,6 +26,7 @@ from imageferry.ports.clouds import (
 )
 from imageferry.ports.inquiries import Bucket, Identity, Inquirer, Quota
 from imageferry.ports.ledger import Ledger, Reader
+from imageferry.ports.listing import own_images
 from imageferry.ports.publishers import Publisher
 from imageferry.ports.records import (
     Admitted,
@@ -68,6 +70,7 @@ __all__ = [
     "HistoryRow",
     "Identity",
     "Ignored",
+    "ImagePage",
     "ImageRow",
     "Inquirer",
     "Intake",
@@ -90,4 +93,5 @@ __all__ = [
     "Unclear",
     "Unprotected",
     "Unreadable",
+    "own_images",
 ]
