@@ -75,7 +75,7 @@ def _never(facts: CloudFacts) -> str:
 
 
 def _reason(text: str) -> str:
-    return _FACT.sub(r"‹\1›", text).replace("{destination}", "‹destination›")
+    return _FACT.sub(r"(\1)", text).replace("{destination}", "(destination)")
 
 
 BLOCKS: Final[Mapping[str, Callable[[CloudFacts], str]]] = {"settings": _settings, "never": _never}

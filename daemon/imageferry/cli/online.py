@@ -1,11 +1,11 @@
-"""``check --online``: every account is asked who it is, what it may read and what is left, and every bucket is looked at.
+"""``check --online``: every account says who it is, what it may read and what is left; every bucket is looked at.
 
 It sends nothing but questions, within the accounts' limits. ``check`` calls it and prints what it found.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final, Literal, NamedTuple
 
@@ -18,7 +18,7 @@ from imageferry.core.policy import PolicySet
 from imageferry.core.targets import Target, targets
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.lanes import Lanes
-from imageferry.ports import Bucket, Clock, Cloud, Quota
+from imageferry.ports import Bucket, Clock, Cloud, Quota, own_images
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
@@ -143,12 +143,8 @@ class Asking:
         return "ok", f"they belong to account {named}" if named else "they are taken; the vendor does not say whose"
 
     async def _images(self, region: str) -> tuple[Outcome, str]:
-        count, marker = 0, None
-        while True:
-            page = await self._cloud.list_images(region, marker)
-            count, marker = count + len(page.images), page.marker
-            if marker is None:
-                return "ok", f"can be read; {count} of its own"
+        count = sum([len(page) async for page in own_images(self._cloud, region)])
+        return "ok", f"can be read; {count} of its own"
 
     async def _quotas(self, region: str) -> tuple[Outcome, str]:
         quotas = await self._cloud.inquiries.quotas(region)
@@ -171,8 +167,3 @@ def _judged(seen: Bucket, region: str) -> tuple[Outcome, str]:
     if seen.region not in ("", region):
         return "failed", f"it is in {seen.region}; an export can only write to the image's own region, {region}"
     return ("failed", seen.fault) if seen.fault else ("ok", f"is there{f', in {seen.region}' if seen.region else ''}")
-
-
-def worst(found: Sequence[Found]) -> Outcome:
-    """``failed`` where anything failed."""
-    return "failed" if any(one.outcome == "failed" for one in found) else "ok"

@@ -1,4 +1,4 @@
-"""What ``check --online`` asks of a cloud: who the keys belong to, what is left of the quotas, whether a bucket is there."""
+"""What ``check --online`` asks of a cloud: whose the keys are, what quotas are left, whether a bucket is there."""
 
 from __future__ import annotations
 
