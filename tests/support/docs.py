@@ -12,6 +12,7 @@ from typing import Final
 from imageferry.core.machine import END_STATES, MOVES, STATES
 from imageferry.settings import settings_table
 from imageferry.telemetry.metrics import Metrics
+from support.cloud_docs import renewed
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 HOW: Final = "<!-- Made from the code; renew it with: PYTHONPATH=tests .venv/bin/python -m support.docs -->"
@@ -67,7 +68,17 @@ def states() -> str:
     )
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"settings.md": settings, "metrics.md": metrics, "states.md": states}
+def clouds() -> str:
+    """What each cloud takes and refuses; only its marked blocks are made."""
+    return renewed(DOCS / "clouds.md")
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "states.md": states,
+    "clouds.md": clouds,
+}
 """Page -> what makes it."""
 
 
