@@ -14,6 +14,7 @@ from imageferry.core.machine import END_STATES, MOVES, STATES
 from imageferry.schemas import SCHEMAS
 from imageferry.settings import settings_table
 from imageferry.telemetry.metrics import Metrics
+from support.cloud_docs import renewed
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 HOW: Final = "<!-- Made from the code; renew it with: PYTHONPATH=tests .venv/bin/python -m support.docs -->"
@@ -69,6 +70,11 @@ def states() -> str:
     )
 
 
+def clouds() -> str:
+    """What each cloud takes and refuses; only its marked blocks are made."""
+    return renewed(DOCS / "clouds.md")
+
+
 def schema(what: str) -> Callable[[], str]:
     """The schema of a kind of file, as ``imageferry schema`` prints it."""
     return lambda: json.dumps(SCHEMAS[what](), ensure_ascii=False, indent=2) + "\n"
@@ -79,6 +85,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "metrics.md": metrics,
     "states.md": states,
     **{f"schema/{what}.json": schema(what) for what in SCHEMAS},
+    "clouds.md": clouds,
 }
 """Page -> what makes it."""
 

@@ -23,7 +23,7 @@ SOME_JOBS_FAILED: Final = 3
 COMMANDS: Final = {
     "demo": "show the whole walk on rehearsal clouds: no account, no network",
     "run": "the daemon",
-    "check": "config and policies: every error at once",
+    "check": "config and policies: every error at once; --online asks the clouds too",
     "plan": "what would be done with images, and why, without doing it",
     "test": "the tests written beside policies",
     "jobs": "see and steer jobs",
