@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NoReturn, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
-from imageferry.core.units import Duration
+from imageferry.core.units import Age
 from imageferry.core.values import (
     Arches,
     Buckets,
@@ -77,7 +77,7 @@ class MatchSpec(Spec):
     visibility: Visibilities | None = Field(default=None, description="private, public, shared or market")
     encrypted: bool | None = Field(default=None, description="Whether its disks are encrypted")
     size_gib: SizeSpec | None = Field(default=None, description="{min: 10, max: 500}, both inclusive")
-    created_within: Duration | None = Field(default=None, description="How old it may be", examples=["24h", "7d"])
+    created_within: Age | None = Field(default=None, description="How old it may be")
     tags: dict[Text, Globs] | None = Field(
         default=None, description='Every key named, with its values; "*" for any', json_schema_extra=_SOME_KEYS
     )

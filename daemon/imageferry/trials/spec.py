@@ -14,7 +14,7 @@ from imageferry.core.decision import Ternary
 from imageferry.core.image import Arch, CloudName, ImageState, OsFamily, Visibility
 from imageferry.core.spec import Spec
 from imageferry.core.times import parse_rfc3339
-from imageferry.core.units import Duration
+from imageferry.core.units import Age
 from imageferry.core.values import Globs, Regions, Text
 from imageferry.wording import fault, shown
 
@@ -71,7 +71,7 @@ class ImageFacts(BaseModel):
     encrypted: bool | None = Field(default=None, description="Whether its disks are encrypted")
     tags: dict[str, str] | None = Field(default=None, description="Its tags; {} for an image without any")
     created_at: Moment | None = Field(default=None, description="When it was created; or say its age")
-    age: Duration | None = Field(default=None, description="How long before now it was created, such as 3d")
+    age: Age | None = Field(default=None, description="How long before now it was created, such as 3d")
     is_copy: bool | None = Field(default=False, description="Whether imageferry made it; false when left out")
     extra: dict[str, Any] = Field(default={}, description="What only its own cloud says of it")
 
