@@ -14,6 +14,8 @@ from imageferry import policies, settings
 from imageferry.clouds.facts import FACTS
 from imageferry.errors import BadFile, Complaint
 from imageferry.trials import reader
+from imageferry.trials.coverage import measure
+from imageferry.trials.judge import judge
 from support.commands import invoke
 from support.mutations import MUTATIONS
 from support.programs import ROOT
@@ -35,7 +37,9 @@ class Kind(NamedTuple):
 def read_tests(path: Path) -> object:
     for beside in POLICIES:
         (path.parent / beside.name).write_bytes(beside.read_bytes())
-    return reader.load(path)
+    suite = reader.load(path)
+    outcomes = list(judge(suite.trials, [one.spec for one in suite.policies], lambda: 0.0))
+    return measure(suite.policies, outcomes)
 
 
 KINDS = {

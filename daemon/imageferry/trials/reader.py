@@ -23,7 +23,7 @@ from imageferry.flow.intake import PROJECT, Directory
 from imageferry.policies import TESTS, Written
 from imageferry.sources.cloudevents import Codec, Told
 from imageferry.sources.facts import claimed
-from imageferry.trials.spec import Expectation, ImageFacts, Terms, TrialFile, TrialSpec
+from imageferry.trials.spec import TOLD_BY, Expectation, ImageFacts, Terms, TrialFile, TrialSpec
 from imageferry.wording import dotted, suggestion
 
 NOW: Final = parse_rfc3339("2026-01-01T00:00:00Z")
@@ -158,6 +158,7 @@ class _Reading:
         if missing:
             return None
         place = self._place((*at, "image", "region"), (facts["cloud"], facts.get("account"), facts["region"]))
+        self._check_extra(at, spec, facts["cloud"])
         return place and _described(place, facts.get("id") or "img-test", _known(facts, now))
 
     def _of_event(self, at: _Loc, spec: TrialSpec, facts: Mapping[str, Any] | None, now: int) -> Image | None:
@@ -181,7 +182,20 @@ class _Reading:
         image, doubtful = claimed(place, sighting.image_id, told[0].facts)
         for text in doubtful:
             self._say(loc, f"{dotted(loc)}: {text}")
-        return image if facts is None else _described(place, image.id, _known(facts, now))
+        if facts is None:
+            return image
+        self._check_extra(at, spec, sighting.cloud)
+        return _described(place, image.id, _known(facts, now))
+
+    def _check_extra(self, at: _Loc, spec: TrialSpec, cloud: str) -> None:
+        """An extra fact that the image's cloud does not tell would never be asked for. Defaults serve many clouds."""
+        if spec.image is None or "extra" not in spec.image.model_fields_set:
+            return
+        told = next(words for name, words in TOLD_BY.items() if name == cloud)
+        loc: _Loc = (*at, "image", "extra")
+        for key in sorted(spec.image.extra.model_fields_set - told):
+            expected = ", ".join(sorted(told)) or "the key left out"
+            self._say((*loc, key), f'{dotted(loc)}: {cloud} tells no "{key}"; expected {expected}', key=True)
 
     def _place(self, loc: _Loc, where: tuple[str, str | None, str]) -> Place | None:
         cloud, account, region = where
@@ -249,6 +263,7 @@ def _known(facts: Mapping[str, Any], now: int) -> dict[str, Any]:
     """The facts that an image has, with the defaults of those that are not written."""
     plain = ImageFacts()
     known = {key: getattr(plain, key) for key in ImageFacts.model_fields} | dict(facts)
+    known["extra"] = known["extra"].model_dump(exclude_unset=True)
     if (age := known.pop("age")) is not None:
         known["created_at"] = now - round(age * SECOND)
     return {key: value for key, value in known.items() if key not in _WHERE}

@@ -6,14 +6,15 @@ be read, is ``reader``'s affair; whether the expectation holds is ``judge``'s.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator, model_validator
 
 from imageferry.core.decision import Ternary
 from imageferry.core.image import Arch, CloudName, ImageState, OsFamily, Visibility
 from imageferry.core.spec import Spec
-from imageferry.core.times import parse_rfc3339
+from imageferry.core.times import parse_rfc3339, rfc3339
 from imageferry.core.units import Age
 from imageferry.core.values import Globs, Regions, Text
 from imageferry.wording import fault, shown
@@ -27,9 +28,12 @@ def _moment(value: object) -> int:
     if not isinstance(value, str):
         raise ValueError(f"{shown(value)} is not a time; {expected}")  # noqa: TRY004 - pydantic wants ValueError
     try:
-        return parse_rfc3339(value)
+        moment = parse_rfc3339(value)
+        if moment >= 0 and rfc3339(moment):
+            return moment
     except (ValueError, OverflowError):
         raise ValueError(f"{shown(value)} is not a time with its zone; {expected}") from None
+    raise ValueError(f"{shown(value)} is before 1970; {expected}")
 
 
 Moment = Annotated[
@@ -45,6 +49,30 @@ Moment = Annotated[
     ),
 ]
 """Microseconds UTC, written as RFC 3339."""
+
+
+class ExtraFacts(Spec):
+    """What only an image's own cloud tells, as far as its rules ask for it."""
+
+    product_code: str | None = Field(
+        default=None, description="aliyun, huawei: not empty where it was made from a marketplace image"
+    )
+    data_disks_gib: list[int] | None = Field(default=None, description="aliyun: the size of each data disk")
+    kind: Literal["system", "data", "baremetal", "iso"] | None = Field(default=None, description="huawei: its kind")
+    whole_image: bool | None = Field(default=None, description="huawei: whether it is a full-ECS image")
+    backup_id: str | None = Field(default=None, description="huawei: not empty where it was made from a backup")
+    bytes: int | None = Field(default=None, ge=0, description="huawei: its exact size")
+    root_device: Literal["cloudDisk", "localDisk"] | None = Field(default=None, description="jdcloud: its system disk")
+    imported: bool | None = Field(default=None, description="jdcloud: whether it was imported")
+
+
+TOLD_BY: Final[Mapping[CloudName, frozenset[str]]] = {
+    "tencent": frozenset(),
+    "aliyun": frozenset({"product_code", "data_disks_gib"}),
+    "huawei": frozenset({"product_code", "kind", "whole_image", "backup_id", "bytes"}),
+    "jdcloud": frozenset({"root_device", "imported"}),
+}
+"""Cloud -> the extra facts that it tells."""
 
 
 class ImageFacts(BaseModel):
@@ -73,7 +101,7 @@ class ImageFacts(BaseModel):
     created_at: Moment | None = Field(default=None, description="When it was created; or say its age")
     age: Age | None = Field(default=None, description="How long before now it was created, such as 3d")
     is_copy: bool | None = Field(default=False, description="Whether imageferry made it; false when left out")
-    extra: dict[str, Any] = Field(default={}, description="What only its own cloud says of it")
+    extra: ExtraFacts = Field(default=ExtraFacts(), description="What only its own cloud tells of it")
 
     @field_validator("tags", mode="before")
     @classmethod

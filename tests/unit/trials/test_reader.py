@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from imageferry.core.image import Image, Place
 from imageferry.core.times import SECOND, parse_rfc3339
 from imageferry.errors import BadFile
 from imageferry.trials.reader import NOW, load
+from imageferry.trials.spec import TOLD_BY
 from support.beside import POLICY, Beside
 
 WRONG = Path(__file__).parents[1] / "wrong_tests"
@@ -107,6 +109,12 @@ def test_defaults_hold_where_a_test_does_not_say_otherwise(beside: Beside) -> No
 def test_all_policies_are_asked_in_file_order_unless_some_are_named(beside: Beside) -> None:
     assert beside.one(f"{HERE}, {NONE}").asked == ("archive", "dr")
     assert beside.one(f"policies: [dr, archive], {HERE}, {NONE}").asked == ("archive", "dr")
+
+
+def test_what_only_a_cloud_tells_is_what_its_own_page_of_facts_lists() -> None:
+    for cloud, names in TOLD_BY.items():
+        told = import_module(f"imageferry.clouds.{cloud}.facts").__doc__ or ""
+        assert [name for name in sorted(names) if f"``{name}``" not in told] == []
 
 
 # --- events --------------------------------------------------------------------------------------------------------
