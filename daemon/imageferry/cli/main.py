@@ -25,7 +25,9 @@ COMMANDS: Final = {
     "run": "the daemon",
     "check": "config and policies: every error at once; --online asks the clouds too",
     "plan": "what would be done with images, and why, without doing it",
+    "test": "the tests written beside policies",
     "jobs": "see and steer jobs",
+    "schema": "JSON Schema of policies, tests and config, for editors",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
 """Every command, in the order of the help text; each is ``imageferry.cli.<name>.command``."""

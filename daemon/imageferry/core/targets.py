@@ -11,8 +11,9 @@ from typing import Final, NamedTuple
 from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind
 from imageferry.core.match import compile_policy
-from imageferry.core.spec import ANY_REGION, PolicySpec
+from imageferry.core.spec import PolicySpec
 from imageferry.core.template import parse, words_of
+from imageferry.core.values import ANY_REGION
 
 _SOMETIME: Final = 0
 _OF_THE_IMAGE: Final = frozenset({"image.id", "image.name", "date"})
