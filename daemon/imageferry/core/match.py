@@ -29,6 +29,25 @@ class Outcome(NamedTuple):
 Matcher = Callable[[Image, int], Outcome]
 """(image, now in microseconds UTC) -> outcome."""
 
+
+class Slip(NamedTuple):
+    """Something wrong inside an expression, at a position counted from 1 within its text."""
+
+    line: int
+    column: int
+    message: str
+    """What is wrong; what was expected; a suggestion."""
+
+
+Reader = Callable[[str], Matcher | tuple[Slip, ...]]
+"""Understands expressions: a matcher, or everything that is wrong. It needs a library, so it is handed in."""
+
+
+def no_expressions(_text: str) -> tuple[Slip, ...]:
+    """The reader of those who have none."""
+    return (Slip(1, 1, "expressions are not understood here"),)
+
+
 Word = Literal["cloud", "account", "region", "os", "arch", "visibility"]
 Phrase = Literal["os_name", "name"]
 Wanted = Sequence[str]
@@ -38,17 +57,17 @@ _PHRASES: Final[tuple[Phrase, ...]] = ("os_name", "name")
 _PLACE: Final = frozenset({"cloud", "account", "region"})
 
 
-def compile_policy(spec: PolicySpec) -> Matcher:
+def compile_policy(spec: PolicySpec, read: Reader = no_expressions) -> Matcher:
     """One function for a policy's whole ``match``, the default guard included."""
-    return _every([*_matchers(spec.match), *_guards(spec)])
+    return _every([*_matchers(spec.match, read), *_guards(spec)])
 
 
-def compile_match(spec: MatchSpec) -> Matcher:
+def compile_match(spec: MatchSpec, read: Reader = no_expressions) -> Matcher:
     """One function for what is written, without the default guard."""
-    return _every(list(_matchers(spec)))
+    return _every(list(_matchers(spec, read)))
 
 
-def _matchers(spec: MatchSpec) -> Iterator[Matcher]:
+def _matchers(spec: MatchSpec, read: Reader) -> Iterator[Matcher]:
     """The written matchers, those of the place first: they decide for most images."""
     yield from (_word(field, globs) for field in _WORDS if (globs := getattr(spec, field)) is not None)
     yield from (_phrase(field, globs) for field in _PHRASES if (globs := getattr(spec, field)) is not None)
@@ -59,11 +78,13 @@ def _matchers(spec: MatchSpec) -> Iterator[Matcher]:
     if spec.created_within is not None:
         yield _created_within(spec.created_within)
     yield from (_tag(key, globs) for key, globs in (spec.tags or {}).items())
-    yield from (compile_match(nested) for nested in spec.all_of or ())
+    yield from (compile_match(nested, read) for nested in spec.all_of or ())
     if spec.any_of is not None:
-        yield _some([compile_match(nested) for nested in spec.any_of])
+        yield _some([compile_match(nested, read) for nested in spec.any_of])
     if spec.not_ is not None:
-        yield _negated(compile_match(spec.not_))
+        yield _negated(compile_match(spec.not_, read))
+    if spec.when is not None:
+        yield _when(spec.when, read)
 
 
 def _guards(spec: PolicySpec) -> Iterator[Matcher]:
@@ -121,6 +142,15 @@ def _negated(part: Matcher) -> Matcher:
 def _joined(reasons: Iterable[str]) -> str:
     """Each reason once, in order."""
     return ", ".join(dict.fromkeys(reason for reason in reasons if reason))
+
+
+def _when(text: str, read: Reader) -> Matcher:
+    """The expression's own matcher; one that has something wrong is never decided, and so acts on nothing."""
+    found = read(text)
+    if not isinstance(found, tuple):
+        return found
+    unread = Outcome("unknown", f"when: {found[0].message}")
+    return lambda _image, _now: unread
 
 
 # --- one fact each -------------------------------------------------------------------------------------------------

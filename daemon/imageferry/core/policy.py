@@ -15,7 +15,7 @@ from imageferry.core.actions import World, compile_action, templates
 from imageferry.core.decide import Policy, Round
 from imageferry.core.decision import Decision, Verdict
 from imageferry.core.image import CLOUD_NAMES, Image, Place
-from imageferry.core.match import Matcher, compile_policy
+from imageferry.core.match import Matcher, Reader, compile_policy, no_expressions
 from imageferry.core.spec import PolicySpec
 
 _SOMETIME: Final = 0
@@ -34,12 +34,12 @@ class _View(NamedTuple):
 class PolicySet:
     """Every policy in file order, indexed by the places where it could match."""
 
-    def __init__(self, specs: Sequence[PolicySpec]) -> None:
+    def __init__(self, specs: Sequence[PolicySpec], read: Reader = no_expressions) -> None:
         self.names = tuple(spec.name for spec in specs)
         """In file order."""
         self.digest = _digest(specs)
         """The same for the same policies in the same order, whatever their files look like."""
-        self._policies = tuple(compile_spec(spec) for spec in specs)
+        self._policies = tuple(compile_spec(spec, read) for spec in specs)
         self._views: dict[Place, _View] = {}
 
     def could_match(self, place: Place) -> bool:
@@ -76,9 +76,9 @@ class PolicySet:
         )
 
 
-def compile_spec(spec: PolicySpec) -> Policy:
+def compile_spec(spec: PolicySpec, read: Reader = no_expressions) -> Policy:
     """Compile one policy; nothing of it is read again when images are decided."""
-    ask = compile_policy(spec)
+    ask = compile_policy(spec, read)
     return Policy(
         name=spec.name,
         ask=ask,

@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal, NoReturn, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from imageferry.core import template
 from imageferry.core.image import ARCHES, CLOUD_NAMES, OS_FAMILIES, VISIBILITIES
@@ -20,6 +19,9 @@ from imageferry.core.units import Duration
 
 ANY_REGION: Final = ""
 """The key of a bucket that is written as one text and serves every region."""
+
+LONGEST_WHEN: Final = 2000
+"""Characters an expression may have."""
 
 _REGION: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NAME_LONGEST: Final = 100
@@ -72,6 +74,9 @@ def _shown(value: object) -> str:
 def _quoted(value: object) -> str:
     return f'; did you mean "{_shown(value)}"?' if isinstance(value, bool | int | float) else ""
 
+
+Expression = Annotated[str, Field(max_length=LONGEST_WHEN), AfterValidator(_filled)]
+"""An expression; whether it is right is for its reader to say."""
 
 _LISTED: Final = BeforeValidator(_listed, json_schema_input_type=str | list[str])
 
@@ -172,14 +177,7 @@ class MatchSpec(Spec):
     any_of: list[MatchSpec] | None = Field(default=None, alias="any", description="At least one of these")
     all_of: list[MatchSpec] | None = Field(default=None, alias="all", description="Every one of these")
     not_: MatchSpec | None = Field(default=None, alias="not", description="Not this")
-    when: SkipJsonSchema[None] = Field(default=None, description="A word kept for expressions")
-
-    @field_validator("when", mode="before")
-    @classmethod
-    def _no_expressions(cls, _value: object) -> NoReturn:
-        raise ValueError(
-            "expressions need the cel extra, which this version does not have yet; expected other matchers"
-        )
+    when: Expression | None = Field(default=None, description="An expression in CEL; needs the extra cel")
 
     @field_validator("any_of", "all_of", "tags")
     @classmethod

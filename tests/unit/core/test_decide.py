@@ -10,7 +10,7 @@ from imageferry.core.answers import Refusal
 from imageferry.core.decide import World
 from imageferry.core.decision import Decision, PlannedAction, Verdict
 from imageferry.core.image import Image, Place
-from imageferry.core.spec import PolicySpec
+from imageferry.core.spec import ActionSpec, PolicySpec
 from support.policies import NOW, image, policies, policy, world
 
 
@@ -302,6 +302,28 @@ def test_a_policy_that_does_not_match_is_no_match_whatever_its_templates_need() 
     decision = decided(policy("p", export("b-{image.name}"), match={"os": "windows"}), about=image(name=None))
 
     assert decision.verdicts[0].verdict == "no_match"
+
+
+ACTIONS = {"export": export("b-{image.name}"), "copy": copy("ap-shanghai", name="{image.name}")}
+
+
+@pytest.mark.parametrize("name", [field.alias or name for name, field in ActionSpec.model_fields.items()])
+@pytest.mark.parametrize(
+    ("facts", "verdict", "wanted"),
+    [
+        ({"os": "linux"}, "match", True),
+        ({"os": "windows"}, "no_match", False),
+        ({"os": None}, "unknown", False),
+        ({"os": "linux", "name": None}, "unknown", False),
+    ],
+)
+def test_every_action_is_wanted_of_a_match_alone(
+    name: str, facts: dict[str, Any], verdict: str, *, wanted: bool
+) -> None:
+    decision = decided(policy("p", ACTIONS[name], match={"os": "linux"}), about=image(**facts))
+
+    assert decision.verdicts[0].verdict == verdict
+    assert [action.action for action in decision.actions] == ([name] if wanted else [])
 
 
 # --- several policies ---
