@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -8,11 +9,12 @@ from hypothesis import strategies as st
 
 from imageferry.core.decision import Decision
 from imageferry.core.image import Image, Place
-from imageferry.core.match import compile_match, compile_policy
+from imageferry.core.match import compile_match, compile_policy, every
 from imageferry.core.policy import PolicySet
 from imageferry.core.spec import MatchSpec, PolicySpec
 from imageferry.expressions.reader import Expressions
 from support.policies import DAY, NOW, world
+from support.policies import image as whole_image
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long an example takes says something about the machine, not about decisions."""
@@ -264,8 +266,17 @@ def test_what_a_place_excludes_is_what_the_policy_itself_says(
     for image in known:
         decision = decided(specs, image)
         for spec, verdict in zip(specs, decision.verdicts, strict=True):
-            asked = compile_policy(spec, EXPRESSIONS)(image, NOW).verdict
+            asked = every(compile_policy(spec, EXPRESSIONS))(image, NOW).verdict
             assert verdict.verdict == asked or (asked, verdict.verdict) == ("match", "unknown")
+
+
+@given(st.lists(st.text("ab*?[]!", min_size=1, max_size=4), min_size=1, max_size=3), st.text("ab*?[]\n", max_size=4))
+def test_a_glob_means_what_the_shell_means_by_it(globs: list[str], name: str) -> None:
+    matcher = compile_match(MatchSpec.model_validate({"name": globs}))
+
+    found = matcher(whole_image(name=name), NOW).verdict == "match"
+
+    assert found == any(fnmatchcase(name, glob) for glob in globs)
 
 
 @unhurried

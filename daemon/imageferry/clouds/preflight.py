@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, NamedTuple
 from imageferry.core.answers import Refusal
 from imageferry.core.facts import Preflight
 from imageferry.core.image import Image, Visibility
-from imageferry.core.job import ActionKind
+from imageferry.core.job import ACTION_KINDS, ActionKind
 
 
 class Wish(NamedTuple):
@@ -41,11 +41,12 @@ BOTH: Final[Sequence[ActionKind]] = ("export", "copy")
 
 def judge(*rules: Rule) -> Preflight:
     """The preflight of a cloud: the first rule that forbids the wish gives the reason."""
+    by_action = {action: [rule for rule in rules if action in rule.actions] for action in ACTION_KINDS}
 
     def preflight(image: Image, action: ActionKind, destination: str, options: Mapping[str, Any]) -> Refusal | None:
         wish = Wish(image, action, destination, options)
-        for rule in rules:
-            if action in rule.actions and rule.forbids(wish):
+        for rule in by_action[action]:
+            if rule.forbids(wish):
                 return Refusal(rule.klass, rule.reason.format(image=image, destination=destination))
         return None
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
+from functools import lru_cache
+from operator import attrgetter
 from typing import Final, Literal, NamedTuple
 
 from imageferry.core.decision import Ternary
@@ -43,28 +45,33 @@ Reader = Callable[[str], Matcher | tuple[Slip, ...]]
 """Understands expressions: a matcher, or everything that is wrong. It needs a library, so it is handed in."""
 
 
-def no_expressions(_text: str) -> tuple[Slip, ...]:
-    """The reader of those who have none."""
-    return (Slip(1, 1, "expressions are not understood here"),)
+def no_expressions(text: str) -> tuple[Slip, ...]:
+    """The reader of those who expect no expressions: a silent one would leave images undone."""
+    raise AssertionError(f"nobody handed in a reader of expressions, and here is one: {text}")
 
 
 Word = Literal["cloud", "account", "region", "os", "arch", "visibility"]
 Phrase = Literal["os_name", "name"]
-Wanted = Sequence[str]
+Wanted = tuple[str, ...]
 
 _WORDS: Final[tuple[Word, ...]] = ("cloud", "account", "region", "os", "arch", "visibility")
 _PHRASES: Final[tuple[Phrase, ...]] = ("os_name", "name")
 _PLACE: Final = frozenset({"cloud", "account", "region"})
+_WILD: Final = re.compile(r"[*?\[]")
+_MATCHERS: Final = 1024
+"""How many matchers of words are shared by the policies that write the same."""
+_VALUES: Final = 16
+"""How many words each of them remembers."""
 
 
-def compile_policy(spec: PolicySpec, read: Reader = no_expressions) -> Matcher:
-    """One function for a policy's whole ``match``, the default guard included."""
-    return _every([*_matchers(spec.match, read), *_guards(spec)])
+def compile_policy(spec: PolicySpec, read: Reader = no_expressions) -> tuple[Matcher, ...]:
+    """The matchers of a policy, every one of which has to match, the default guards included."""
+    return (*_matchers(spec.match, read), *_guards(spec))
 
 
 def compile_match(spec: MatchSpec, read: Reader = no_expressions) -> Matcher:
-    """One function for what is written, without the default guard."""
-    return _every(list(_matchers(spec, read)))
+    """One function for what is written, without the default guards."""
+    return every(tuple(_matchers(spec, read)))
 
 
 def _matchers(spec: MatchSpec, read: Reader) -> Iterator[Matcher]:
@@ -98,19 +105,25 @@ def _guards(spec: PolicySpec) -> Iterator[Matcher]:
 # --- three-valued logic --------------------------------------------------------------------------------------------
 
 
-def _every(parts: Sequence[Matcher]) -> Matcher:
-    if len(parts) == 1:
+def every(parts: Sequence[Matcher], settled: Sequence[str] = ()) -> Matcher:
+    """One function for matchers that all have to match.
+
+    :param settled: the reasons of further ones that are known to match; they stand first.
+    """
+    if len(parts) == 1 and not settled:
         return parts[0]
 
     def ask(image: Image, now: int) -> Outcome:
-        fitting: list[str] = []
-        unknown: list[str] = []
+        outcomes = []
         for part in parts:
-            verdict, reason = part(image, now)
-            if verdict == "no_match":
-                return Outcome(verdict, reason)
-            (fitting if verdict == "match" else unknown).append(reason)
-        return Outcome("unknown", _joined(unknown)) if unknown else Outcome("match", _joined(fitting))
+            outcome = part(image, now)
+            if outcome.verdict == "no_match":
+                return outcome
+            outcomes.append(outcome)
+        unknown = [reason for verdict, reason in outcomes if verdict == "unknown"]
+        if unknown:
+            return Outcome("unknown", _joined(unknown))
+        return Outcome("match", _joined([*settled, *[reason for _, reason in outcomes if reason]]))
 
     return ask
 
@@ -141,7 +154,7 @@ def _negated(part: Matcher) -> Matcher:
 
 def _joined(reasons: Iterable[str]) -> str:
     """Each reason once, in order."""
-    return ", ".join(dict.fromkeys(reason for reason in reasons if reason))
+    return ", ".join(dict.fromkeys(reasons))
 
 
 def _when(text: str, read: Reader) -> Matcher:
@@ -156,21 +169,23 @@ def _when(text: str, read: Reader) -> Matcher:
 # --- one fact each -------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=_MATCHERS)
 def _word(field: Word, globs: Wanted) -> Matcher:
+    """A fact with few values: what is said of each is remembered, by all policies that want the same."""
     fits = _glob(globs)
     wanted = " or ".join(globs)
-    get = _place_word(field) if field in _PLACE else _fact(field)
+    get = _place_word(field) if field in _PLACE else attrgetter(field)
     unknown = Outcome("unknown", f"{field} is not known")
 
-    def ask(image: Image, _now: int) -> Outcome:
-        value = get(image)
+    @lru_cache(maxsize=_VALUES)
+    def judged(value: str | None) -> Outcome:
         if value is None:
             return unknown
         if fits(value):
             return Outcome("match", f"{field} is {value}")
         return Outcome("no_match", f"{field} is {value}, wanted {wanted}")
 
-    return ask
+    return lambda image, _now: judged(get(image))
 
 
 def _place_word(field: str) -> Callable[[Image], str | None]:
@@ -183,21 +198,14 @@ def _place_word(field: str) -> Callable[[Image], str | None]:
     return get
 
 
-def _fact(field: str) -> Callable[[Image], str | None]:
-    def get(image: Image) -> str | None:
-        value: str | None = getattr(image, field)
-        return value
-
-    return get
-
-
 def _phrase(field: Phrase, globs: Wanted) -> Matcher:
     fits = _glob(globs)
     wanted = _alternatives(globs)
+    get = attrgetter(field)
     unknown = Outcome("unknown", f"{field} is not known")
 
     def ask(image: Image, _now: int) -> Outcome:
-        value: str | None = getattr(image, field)
+        value: str | None = get(image)
         if value is None:
             return unknown
         if fits(value):
@@ -209,14 +217,13 @@ def _phrase(field: Phrase, globs: Wanted) -> Matcher:
 
 def _encrypted(*, wanted: bool) -> Matcher:
     unknown = Outcome("unknown", "encrypted is not known")
-    shown = {True: "encrypted is true", False: "encrypted is false"}
+    fitting = Outcome("match", f"encrypted is {str(wanted).lower()}")
+    failing = Outcome("no_match", f"encrypted is {str(not wanted).lower()}, wanted {str(wanted).lower()}")
 
     def ask(image: Image, _now: int) -> Outcome:
         if image.encrypted is None:
             return unknown
-        if image.encrypted == wanted:
-            return Outcome("match", shown[wanted])
-        return Outcome("no_match", f"{shown[not wanted]}, wanted {str(wanted).lower()}")
+        return fitting if image.encrypted == wanted else failing
 
     return ask
 
@@ -241,12 +248,13 @@ def _created_within(seconds: float) -> Matcher:
     longest = round(seconds * SECOND)
     wanted = duration_text(seconds)
     unknown = Outcome("unknown", "created_at is not known")
+    young = Outcome("match", f"created within {wanted}")
 
     def ask(image: Image, now: int) -> Outcome:
         if image.created_at is None:
             return unknown
         if now - image.created_at <= longest:
-            return Outcome("match", f"created within {wanted}")
+            return young
         age = duration_text((now - image.created_at) // (60 * SECOND) * 60.0 or 60.0)
         return Outcome("no_match", f"created {age} ago, wanted within {wanted}")
 
@@ -257,13 +265,14 @@ def _tag(key: str, globs: Wanted) -> Matcher:
     fits = _glob(globs)
     wanted = _alternatives(globs)
     unknown = Outcome("unknown", "tags are not known")
+    missing = Outcome("no_match", f"tag {key} is missing, wanted {wanted}")
 
     def ask(image: Image, _now: int) -> Outcome:
         if image.tags is None:
             return unknown
         value = image.tags.get(key)
         if value is None:
-            return Outcome("no_match", f"tag {key} is missing, wanted {wanted}")
+            return missing
         if fits(value):
             return Outcome("match", f'tag {key} is "{value}"')
         return Outcome("no_match", f'tag {key} is "{value}", wanted {wanted}')
@@ -271,24 +280,38 @@ def _tag(key: str, globs: Wanted) -> Matcher:
     return ask
 
 
+_SILENT: Final = Outcome("match", "")
+"""A guard that lets an image pass says nothing."""
+_VISIBILITY_UNKNOWN: Final = Outcome("unknown", "visibility is not known")
+_COPY_UNKNOWN: Final = Outcome("unknown", "whether it is a copy made by imageferry is not known")
+
+
 def _private(image: Image, _now: int) -> Outcome:
     if image.visibility is None:
-        return Outcome("unknown", "visibility is not known")
+        return _VISIBILITY_UNKNOWN
     if image.visibility == "private":
-        return Outcome("match", "")
+        return _SILENT
     return Outcome("no_match", f"visibility is {image.visibility}, wanted private unless the policy says visibility")
 
 
 def _no_copy(image: Image, _now: int) -> Outcome:
     if image.is_copy is None:
-        return Outcome("unknown", "whether it is a copy made by imageferry is not known")
+        return _COPY_UNKNOWN
     if image.is_copy:
         return Outcome("no_match", "it is a copy made by imageferry, not wanted unless the policy says copies: include")
-    return Outcome("match", "")
+    return _SILENT
 
 
 def _glob(globs: Wanted) -> Callable[[str], object]:
-    """One compiled pattern for all of them; case counts, and ``*`` spans everything."""
+    """One function for all of them; case counts, and ``*`` spans everything.
+
+    What most people write, plain words and beginnings, needs no pattern, and is much faster without one.
+    """
+    if not any(_WILD.search(glob) for glob in globs):
+        return frozenset(globs).__contains__
+    beginnings = tuple(glob[:-1] for glob in globs if glob.endswith("*"))
+    if len(beginnings) == len(globs) and not any(_WILD.search(text) for text in beginnings):
+        return lambda value: value.startswith(beginnings)
     return re.compile("|".join(translate(glob) for glob in globs)).match
 
 

@@ -19,6 +19,7 @@ Kind = Literal["string", "int", "bool", "map(string, string)", "timestamp", "dur
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MINUTE: Final = 60
 _LONGEST: Final = 80
+_ENCODER: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 class Fact(NamedTuple):
@@ -96,5 +97,5 @@ def _shown(value: object) -> str:
         return duration_text(float(seconds // _MINUTE * _MINUTE or _MINUTE))
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%dT%H:%M:%SZ")
-    text = json.dumps(dict(value) if isinstance(value, Mapping) else value, ensure_ascii=False)
+    text = _ENCODER.encode(dict(value) if isinstance(value, Mapping) else value)
     return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"

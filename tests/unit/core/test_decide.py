@@ -82,6 +82,18 @@ def no_formats(cloud: str) -> World:
     return World(facts=replace(FACTS[cloud], formats=()), account_regions=("cn-east-2",))
 
 
+def test_options_that_are_judged_once_are_judged_for_each_cloud() -> None:
+    chosen = policies(policy("p", export(format="qcow2")))
+    tencent, jdcloud = image(), of_cloud("jdcloud", "cn-north-1")
+
+    for _ in range(2):
+        (fine,) = chosen.decide(tencent, world(), NOW).actions
+        (refused,) = chosen.decide(jdcloud, world("jdcloud"), NOW).actions
+        assert fine.refused is None
+        assert refused.refused is not None
+        assert refused.refused.reason.startswith("jdcloud has no format for an export")
+
+
 def test_a_default_is_never_held_against_the_policy() -> None:
     bare = World(facts=replace(FACTS["tencent"], export_options=frozenset()), account_regions=())
 

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from imageferry.core.image import Image
-from imageferry.core.match import Outcome, compile_match, compile_policy
+from imageferry.core.match import Outcome, compile_match, compile_policy, every
 from imageferry.core.spec import MatchSpec
 from imageferry.expressions.reader import Expressions
 from support.policies import DAY, HERE, HOUR, NOW, image, policy
@@ -205,7 +205,7 @@ def test_three_valued_logic_lets_a_known_fact_settle_it(match: dict[str, Any], v
 
 def guarded(match: dict[str, Any] | None = None, rest: dict[str, Any] | None = None, **facts: Any) -> Outcome:
     spec = policy(match=match or {"os": "linux"}, **(rest or {}))
-    return compile_policy(spec)(image(**facts), NOW)
+    return every(compile_policy(spec))(image(**facts), NOW)
 
 
 @pytest.mark.parametrize("visibility", ["public", "shared", "market"])
@@ -235,7 +235,7 @@ def test_visibility_said_anywhere_lifts_the_guard(match: dict[str, Any]) -> None
 def test_an_expression_about_visibility_does_not_lift_the_guard() -> None:
     spec = policy(match={"when": "image.visibility == 'public'"})
 
-    assert compile_policy(spec, EXPRESSIONS)(image(visibility="public"), NOW).verdict == "no_match"
+    assert every(compile_policy(spec, EXPRESSIONS))(image(visibility="public"), NOW).verdict == "no_match"
 
 
 def test_a_visibility_that_is_not_known_is_unknown_to_the_guard() -> None:
