@@ -75,7 +75,9 @@ def of_library(complaint: str, text: Text) -> list[Slip]:
 
 def of_type(kind: str) -> Slip:
     """The expression gives something other than true or false."""
-    gives = "something whose type is not known beforehand" if kind == "DYN" else f"a {kind.lower()}"
+    gives = "something whose type is not known beforehand"
+    if kind != "DYN":
+        (gives,) = _kinds(kind.partition("<")[0])
     return Slip(1, 1, f"the expression gives {gives}; expected true or false")
 
 
@@ -92,7 +94,7 @@ def of_text(text: Text) -> Iterator[Slip]:
     for name, (start, literal) in text.comparisons():
         words = FACTS[name].words if name in FACTS else ()
         value = literal.strip("'\"")
-        if words and value not in words and "\\" not in literal:
+        if words and value not in words and literal[0] in "'\"" and "\\" not in literal:
             expected = f"expected {', '.join(words)}{close_to(value.lower(), words)}"
             yield _at(text, start, f'{name} is never "{value}"; {expected}')
 
@@ -176,22 +178,26 @@ def _kinds(kinds: str) -> Iterator[str]:
 
 
 def _misread(before: str, said: str) -> str:
+    """What the library could not read, behind a text that it could."""
     if found := _ABSENT.match(said):
         return f'a "{found[1]}" is missing here; expected it'
-    misplaced, unreadable = _MISPLACED.match(said), _UNREADABLE.match(said)
-    if misplaced and misplaced[1] == "<EOF>":
+    found = _MISPLACED.match(said) or _UNREADABLE.match(said)
+    if found is None:
+        return f"{said.removeprefix('Syntax error: ')}; expected an expression of CEL"
+    if found[1] == "<EOF>":
         return "the expression ends too early; expected a value, or a bracket that closes"
-    word = (misplaced or unreadable or ("", said))[1].strip()
-    if unreadable and word[:1] in {"'", '"'}:
+    if found.re is _UNREADABLE and found[1].startswith(("'", '"')):
         return 'a quote is opened and not closed, or has an unknown escape after "\\"; expected a text in quotes'
+    return _stray(before, found[1].strip())
+
+
+def _stray(before: str, word: str) -> str:
+    """A word that cannot stand where it is; people write what other languages want."""
     if word in _CURLY:
         return f"{word} is no quote of CEL; expected ' or \""
-    last = before.split()[-1:] or [""]
-    meant = _WRITTEN.get(f"{last[0][-2:]}{word}" if word == "=" and last[0][-2:] == "==" else word)
-    if last[0] == "not":
+    if before.split()[-1:] == ["not"]:
         return 'this follows "not", which is no word of CEL; expected !'
-    if word == ">" and before.endswith("<"):
-        meant = "!="
+    meant = _WRITTEN.get(f"=={word}" if before.endswith("==") else f"<{word}" if before.endswith("<") else word)
     return f'"{word}" cannot stand here; expected an expression of CEL{_meant([meant] if meant else [])}'
 
 

@@ -29,7 +29,7 @@ _COMPARED: Final = (
     re.compile(rf"({_PATH})\s*[!=]=\s*({_LITERAL})"),
     re.compile(rf"({_LITERAL})\s*[!=]=\s*({_PATH})"),
 )
-_LISTED: Final = re.compile(rf"({_PATH})\s+in\s*\[((?:\s*{_LITERAL}\s*,?)*)\s*\]")
+_LISTED: Final = re.compile(rf"({_PATH})\s+in\s*\[(['#,\s]*)\]")
 
 
 class Piece(NamedTuple):
