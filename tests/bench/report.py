@@ -112,7 +112,7 @@ class Size:
     calls: int = 40_000
     """Many at once."""
     policies: int = 1_000
-    decisions: int = 200
+    decisions: int = 50
     """About images of which no two are alike, a round."""
 
     def shrunk(self, divisor: float) -> Size:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import translate
 from functools import lru_cache
-from operator import attrgetter
+from operator import attrgetter, methodcaller
 from typing import Final, Literal, NamedTuple
 
 from imageferry.core.decision import Ternary
@@ -114,16 +114,15 @@ def every(parts: Sequence[Matcher], settled: Sequence[str] = ()) -> Matcher:
         return parts[0]
 
     def ask(image: Image, now: int) -> Outcome:
-        outcomes = []
+        fitting = [*settled]
+        unknown: list[str] = []
         for part in parts:
-            outcome = part(image, now)
-            if outcome.verdict == "no_match":
+            verdict, reason = outcome = part(image, now)
+            if verdict == "no_match":
                 return outcome
-            outcomes.append(outcome)
-        unknown = [reason for verdict, reason in outcomes if verdict == "unknown"]
-        if unknown:
-            return Outcome("unknown", _joined(unknown))
-        return Outcome("match", _joined([*settled, *[reason for _, reason in outcomes if reason]]))
+            if reason:
+                (fitting if verdict == "match" else unknown).append(reason)
+        return Outcome("unknown", _joined(unknown)) if unknown else Outcome("match", _joined(fitting))
 
     return ask
 
@@ -311,7 +310,7 @@ def _glob(globs: Wanted) -> Callable[[str], object]:
         return frozenset(globs).__contains__
     beginnings = tuple(glob[:-1] for glob in globs if glob.endswith("*"))
     if len(beginnings) == len(globs) and not any(_WILD.search(text) for text in beginnings):
-        return lambda value: value.startswith(beginnings)
+        return methodcaller("startswith", beginnings)
     return re.compile("|".join(translate(glob) for glob in globs)).match
 
 
