@@ -39,6 +39,7 @@ from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.steer import STEERS
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
+from imageferry.flow.undecided import Undecided
 from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
@@ -129,6 +130,7 @@ class Daemon:
     metrics: Metrics = field(default_factory=Metrics)
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
+    undecided: Undecided = field(default_factory=Undecided)
     wrong: str | None = None
     """Why the policy files on disk are not the set in force."""
 
@@ -264,6 +266,7 @@ class Daemon:
                 announce=announce,
                 chance=self.chance,
                 tally=self.tally,
+                undecided=self.undecided,
             )
             for region in account.regions
         ]

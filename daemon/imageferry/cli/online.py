@@ -106,7 +106,7 @@ class Asking:
             await self._tried(region, "quota", lambda: self._quotas(region)),
         ]
         asked: dict[str, list[str]] = {}
-        for target in targets(self._policies.specs, place):
+        for target in targets(self._policies, place):
             if target.action == "copy" or target.open:
                 found += self._known(region, target)
             else:
