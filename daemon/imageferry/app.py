@@ -47,6 +47,7 @@ from imageferry.publishers.specs import Spec as PublisherSpec
 from imageferry.settings import Settings
 from imageferry.sources.registry import SOURCES
 from imageferry.sources.specs import Spec as SourceSpec
+from imageferry.sources.surroundings import Surroundings, Watched
 from imageferry.telemetry.http import ops_app, serving
 from imageferry.telemetry.liveness import Heartbeats
 from imageferry.telemetry.metrics import Metrics
@@ -200,7 +201,7 @@ class Daemon:
         ]
         for name, spec in self._sources():
             try:
-                SOURCES[spec.type](spec, name, READERS, self.clock, self.metrics)
+                SOURCES[spec.type](spec, name, Surroundings(READERS, self.clock, self.metrics))
             except SourceFailed as error:
                 missing.append(error)
         for name, published in self._publishers():
@@ -232,7 +233,9 @@ class Daemon:
         sites = [
             site for account in settings.accounts for site in await self._sites(account, ledger, announcing, stack)
         ]
-        sources = [SOURCES[spec.type](spec, name, READERS, clock, self.metrics) for name, spec in self._sources()]
+        watched = [Watched(site.account.name, site.region, site.cloud, ledger) for site in sites]
+        around = Surroundings(READERS, clock, self.metrics, watched)
+        sources = [SOURCES[spec.type](spec, name, around) for name, spec in self._sources()]
         lanes = sorted(f"{site.account.name}/{site.region}" for site in sites)
         owner = OWNER if ledger.exclusive else f"{platform.node()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
         hold = Hold(ledger, owner, lanes, clock)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
-from imageferry.core.image import Image
+from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ledgers import intake, leases, looks, moving, outbox, queries
@@ -54,6 +54,14 @@ class StoredReader:
     async def image(self, image_id: str) -> list[ImageRow]:
         """What is known of an image id, at every place that has it."""
         return await self._database.read(queries.image(image_id))
+
+    async def outcomes(self, place: Place, image_ids: Sequence[str]) -> dict[str, str]:
+        """The ``outcome`` of those images that are known at a place."""
+        return await self._database.read(queries.outcomes(place, image_ids))
+
+    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
+        """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
+        return await self._database.read(queries.copies(account, region, images))
 
     async def dead_letters(self, limit: int | None = None) -> list[DeadLetter]:
         """Dead letters, newest first."""
@@ -100,10 +108,6 @@ class StoredLedger(StoredReader):
     async def close_looks(self, rows: Sequence[LookDone], now: int) -> NewlyDone:
         """Write decisions, jobs and their first history."""
         return await self._database.write(looks.close_looks(rows, now))
-
-    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
-        """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
-        return await self._database.read(queries.copies(account, region, images))
 
     async def claim(self, ask: Claim, now: int, freeze: Callable[[Job, Image], Frozen]) -> Job | None:
         """Move the lane's next due job to ``submitting``, or None when nothing may be sent.

@@ -45,7 +45,7 @@ from imageferry.ports.records import (
     Recorded,
     Unprotected,
 )
-from imageferry.ports.sources import Delivery, EventSource, Intake, Sighting, Unreadable
+from imageferry.ports.sources import Delivery, EventSource, Intake, Partly, Sighting, Unreadable
 
 __all__ = [
     "Absent",
@@ -79,6 +79,7 @@ __all__ = [
     "Move",
     "NewlyDone",
     "OutboxRow",
+    "Partly",
     "Permit",
     "Progress",
     "Publisher",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
-from imageferry.core.image import Image
+from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ports.clouds import Frozen
@@ -44,6 +44,14 @@ class Reader(Protocol):
 
     async def image(self, image_id: str) -> list[ImageRow]:
         """What is known of an image id, at every place that has it."""
+        ...
+
+    async def outcomes(self, place: Place, image_ids: Sequence[str]) -> dict[str, str]:
+        """The ``outcome`` of those images that are known at a place."""
+        ...
+
+    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
+        """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
         ...
 
     async def dead_letters(self, limit: int | None = None) -> list[DeadLetter]:
@@ -94,10 +102,6 @@ class Ledger(Reader, Protocol):
 
         A sighting that came while the look was under way (the version changed) leaves the image due again.
         """
-        ...
-
-    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
-        """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
         ...
 
     async def claim(self, ask: Claim, now: int, freeze: Callable[[Job, Image], Frozen]) -> Job | None:

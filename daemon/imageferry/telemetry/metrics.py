@@ -64,7 +64,7 @@ _HELP: Final = {
     "oldest_unprotected_seconds": "Age of the oldest job that a policy waits for: the recovery point at risk.",
     "outbox_pending": "Completions that are not yet published everywhere.",
     "published_total": "Completions handed to publishers, by outcome.",
-    "source_lag": "Deliveries that a source has not read yet.",
+    "source_lag": "Deliveries not read yet; for polling, seconds since the region was last listed to its end.",
     "policies_loaded": "Policies in force.",
     "policies_reload_failed": "1 while the files on disk are not the set in force because they are wrong, else 0.",
     "ledger_commit_seconds": "How long a commit of the ledger took.",
