@@ -12,7 +12,7 @@ from typing import Literal
 from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
-from imageferry.ledgers import intake, leases, looks, moving, outbox, queries
+from imageferry.ledgers import backfill, intake, leases, looks, moving, outbox, queries
 from imageferry.ledgers.script import Database
 from imageferry.ports import (
     Claim,
@@ -28,6 +28,7 @@ from imageferry.ports import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -96,6 +97,10 @@ class StoredLedger(StoredReader):
     async def record(self, batch: Sequence[IntakeRow], now: int) -> Recorded:
         """Events, looks that are now due, dead letters. Repeats change nothing."""
         return await self._database.write(intake.record(batch, now))
+
+    async def put_in(self, place: Place, image_ids: Sequence[str], only: Collection[str], now: int) -> PutIn:
+        """Make images due for a look as back-fill, for ``only`` these policies (empty: all)."""
+        return await self._database.write(backfill.put_in(place, image_ids, only, now))
 
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:
         """Looks that are due, fresh before back-fill, the longest due first."""

@@ -42,6 +42,7 @@ from imageferry.ports.records import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -83,6 +84,7 @@ __all__ = [
     "Permit",
     "Progress",
     "Publisher",
+    "PutIn",
     "Reader",
     "Recorded",
     "Sighting",

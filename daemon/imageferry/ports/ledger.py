@@ -22,6 +22,7 @@ from imageferry.ports.records import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -89,8 +90,18 @@ class Ledger(Reader, Protocol):
         """Events (unique by source and id), looks that are now due, dead letters. Repeats change nothing."""
         ...
 
+    async def put_in(self, place: Place, image_ids: Sequence[str], only: Collection[str], now: int) -> PutIn:
+        """Make images due for a look as back-fill, for ``only`` these policies (empty: all).
+
+        What is to be looked at already stays as it is; a back-fill that waits is widened by the policies.
+        """
+        ...
+
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:
-        """Looks that are due, fresh before back-fill, the longest due first."""
+        """Looks that are due, fresh before back-fill, the longest due first.
+
+        Back-fill is held back while as many of its jobs as are good wait for their submit.
+        """
         ...
 
     async def put_off_looks(self, rows: Sequence[LookLater], now: int) -> None:
