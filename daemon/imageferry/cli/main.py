@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "run": "the daemon",
     "check": "config and policies: every error at once",
     "plan": "what would be done with images, and why, without doing it",
+    "backfill": "put images that exist already before the policies",
     "jobs": "see and steer jobs",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
