@@ -20,12 +20,14 @@ from imageferry.cli.planned import add_jobs, image_json
 from imageferry.cli.progress import Shown
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import CLOUDS
+from imageferry.control import socket_path
 from imageferry.core.account import Account
 from imageferry.core.actions import World
 from imageferry.core.image import Image, Place
 from imageferry.core.policy import PolicySet
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.lanes import Lanes
+from imageferry.ledgers.sqlite import sqlite_path
 from imageferry.ports import Cloud, Reader, own_images
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
@@ -33,8 +35,8 @@ from imageferry.telemetry.logs import configure
 from imageferry.telemetry.metrics import Metrics
 from imageferry.telemetry.secrets import register_secret
 
-SHARE: Final = 0.1
-"""How much of an account's rate of reads a command takes: a daemon may work beside it, and knows nothing of it."""
+SHARE: Final = 0.25
+"""How much of an account's rate of reads a command takes beside a daemon, which knows nothing of it."""
 AT_ONCE: Final = 16
 """Places that are listed at once."""
 ENDED: Final = frozenset({"failed", "gone"})
@@ -118,20 +120,22 @@ async def survey(settings: Settings, places: Sequence[Place], take: Take, shown:
 
 
 async def _clouds(settings: Settings, wanted: Collection[str], stack: AsyncExitStack) -> Mapping[str, Cloud]:
-    """An adapter for each account, at a share of its rate."""
+    """An adapter for each account, at a share of its rate where a daemon runs."""
     clock, metrics = SystemClock(), Metrics()
+    share = SHARE if socket_path(sqlite_path(settings.ledger_url)).exists() else 1.0
     clouds: dict[str, Cloud] = {}
     for account in settings.accounts:
         if account.name in wanted and account.cloud in CLOUDS:
-            cloud = CLOUDS[account.cloud](account, Lanes(_slowed(account), clock, metrics), clock, metrics)
+            lanes = Lanes(_slowed(account, share), clock, metrics)
+            cloud = CLOUDS[account.cloud](account, lanes, clock, metrics)
             stack.push_async_callback(cloud.aclose)
             clouds[account.name] = cloud
     return clouds
 
 
-def _slowed(account: Account) -> Account:
+def _slowed(account: Account, share: float) -> Account:
     read = account.limits["read"]
-    return replace(account, limits={**account.limits, "read": replace(read, rate=read.rate * SHARE)})
+    return replace(account, limits={**account.limits, "read": replace(read, rate=read.rate * share)})
 
 
 @dataclass(frozen=True, slots=True)

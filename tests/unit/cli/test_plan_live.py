@@ -57,7 +57,7 @@ async def test_everything_the_accounts_hold_is_put_before_the_policies(tmp_path:
     }
 
 
-async def test_what_the_ledger_knows_is_shown_and_copies_are_known_as_ours(tmp_path: Path) -> None:
+async def test_what_the_ledger_knows_is_shown(tmp_path: Path) -> None:
     async with held(tmp_path, [copy_to(OTHER_REGION)]) as account:
         image_id = account.add()
         job = new_job(image_id, OTHER_REGION, action="copy")
