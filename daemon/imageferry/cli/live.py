@@ -21,14 +21,14 @@ from imageferry.cli.progress import Shown
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import CLOUDS
 from imageferry.control import socket_path
-from imageferry.core.account import Account
+from imageferry.core.account import Account, Backoff
 from imageferry.core.actions import World
 from imageferry.core.image import Image, Place
 from imageferry.core.policy import PolicySet
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.lanes import Lanes
 from imageferry.ledgers.sqlite import sqlite_path
-from imageferry.ports import Cloud, Reader, own_images
+from imageferry.ports import Clock, Cloud, ImagePage, Reader, own_images
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.logs import configure
@@ -39,6 +39,10 @@ SHARE: Final = 0.25
 """How much of an account's rate of reads a command takes beside a daemon, which knows nothing of it."""
 AT_ONCE: Final = 16
 """Places that are listed at once."""
+PASSING: Final = frozenset({"throttled", "retry", "unanswered", "never_sent"})
+"""Classes of answers after which a page may be asked for again."""
+TRIES: Final = 3
+"""How often a page is asked for at the most."""
 ENDED: Final = frozenset({"failed", "gone"})
 """States of images that are none."""
 
@@ -95,7 +99,7 @@ async def survey(settings: Settings, places: Sequence[Place], take: Take, shown:
     troubles: dict[Place, str] = {}
     limiter, turn = anyio.CapacityLimiter(AT_ONCE), anyio.Lock()
     async with AsyncExitStack() as stack:
-        clouds = await _clouds(settings, {place.account for place in places}, stack)
+        clouds = _clouds(settings, {place.account for place in places}, stack)
         async with anyio.create_task_group() as group:
 
             async def walk(place: Place) -> None:
@@ -119,23 +123,45 @@ async def survey(settings: Settings, places: Sequence[Place], take: Take, shown:
     return [troubles[place] for place in places if place in troubles]
 
 
-async def _clouds(settings: Settings, wanted: Collection[str], stack: AsyncExitStack) -> Mapping[str, Cloud]:
+def _clouds(settings: Settings, wanted: Collection[str], stack: AsyncExitStack) -> Mapping[str, Patient]:
     """An adapter for each account, at a share of its rate where a daemon runs."""
     clock, metrics = SystemClock(), Metrics()
     share = SHARE if socket_path(sqlite_path(settings.ledger_url)).exists() else 1.0
-    clouds: dict[str, Cloud] = {}
+    clouds: dict[str, Patient] = {}
     for account in settings.accounts:
         if account.name in wanted and account.cloud in CLOUDS:
-            lanes = Lanes(_slowed(account, share), clock, metrics)
+            lanes = Lanes(slowed(account, share), clock, metrics)
             cloud = CLOUDS[account.cloud](account, lanes, clock, metrics)
             stack.push_async_callback(cloud.aclose)
-            clouds[account.name] = cloud
+            clouds[account.name] = Patient(cloud, clock, account.backoff)
     return clouds
 
 
-def _slowed(account: Account, share: float) -> Account:
+def slowed(account: Account, share: float) -> Account:
+    """The account with a share of its rate of reads."""
     read = account.limits["read"]
     return replace(account, limits={**account.limits, "read": replace(read, rate=read.rate * share)})
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Asks a few times for a page that a passing fault denies: one of them must not cost a whole listing."""
+
+    cloud: Cloud
+    clock: Clock
+    backoff: Backoff
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """See ``Cloud``."""
+        tries = 0
+        while True:
+            tries += 1
+            try:
+                return await self.cloud.list_images(region, marker)
+            except Refused as refused:
+                if refused.answer.klass not in PASSING or tries >= TRIES:
+                    raise
+            await self.clock.sleep(min(self.backoff.longest, self.backoff.first * 2.0 ** (tries - 1)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,8 +61,11 @@ OUTBOX: Final = "INSERT INTO outbox (event_id, job_id, image_id, body, created_a
 def due_looks(account: str, region: str, now: int, limit: int) -> Script[list[DueLook]]:
     """Fresh ones, then back-fill as far as there is room for its jobs, the longest due first."""
     due = yield from _due(account, region, FRESH, now, limit)
-    room = min(limit - len(due), MOST_PLANNED - (yield from _backlog(account, region)))
-    return due + ((yield from _due(account, region, BACKFILL, now, room)) if room > 0 else [])
+    if len(due) == limit:
+        return due
+    old = yield from _due(account, region, BACKFILL, now, min(limit - len(due), MOST_PLANNED))
+    room = max(0, MOST_PLANNED - (yield from _backlog(account, region))) if old else 0
+    return due + old[:room]
 
 
 def _due(account: str, region: str, priority: Priority, now: int, limit: int) -> Script[list[DueLook]]:
