@@ -6,18 +6,25 @@ import re
 import signal
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import anyio
 import yaml
 
 from imageferry.core.job import BACKFILL, FRESH
 from imageferry.errors import LedgerError
+from imageferry.rehearsal.jdcloud_options import ROLE
 from imageferry.rehearsal.misbehaviour import Misbehaviour
+from imageferry.rehearsal.options import RATES, REHEARSAL_KEY
 from imageferry.telemetry.clock import SystemClock
+from support import huawei_rehearsals as huawei_side
+from support import jdcloud_rehearsals as jd_side
 from support.commands import program
-from support.daemons import EXPORT_ALL, Live, copy_to, event, run_until_idle, running_daemon
+from support.daemons import EXPORT_ALL, House, Live, account, copy_to, event, run_until_idle, running_daemon
+from support.huawei_rehearsals import huawei
+from support.jdcloud_rehearsals import jdcloud
 from support.live import Held, held
-from support.rehearsals import BUCKET, OTHER_REGION, REGION
+from support.rehearsals import BUCKET, OTHER_REGION, REGION, image, served, tencent
 from support.waiting import until
 
 
@@ -33,8 +40,8 @@ async def put_in(account: Held, *options: str) -> int:
 
 async def test_without_a_daemon_it_writes_itself_and_the_daemon_then_does_it_once(tmp_path: Path) -> None:
     async with held(tmp_path, regions=[REGION]) as account:
-        ids = [account.add(name=f"web-{n}") for n in range(130)]
-        assert [await put_in(account), await put_in(account)] == [130, 0]
+        ids = [account.add(name=f"web-{n}") for n in range(45)]
+        assert [await put_in(account), await put_in(account)] == [45, 0]
         await run_until_idle(account.house)
         assert await put_in(account) == 0
         await run_until_idle(account.house)
@@ -105,7 +112,7 @@ async def test_a_back_fill_that_was_killed_goes_on_where_it_was(tmp_path: Path) 
     async with held(tmp_path, regions=[REGION]) as account:
         for _ in range(450):
             account.add()
-        slow = account.server.misbehave(Misbehaviour(fault="slow", action="DescribeImages", after=0.5))
+        slow = account.server.misbehave(Misbehaviour(fault="slow", action="DescribeImages", after=2.0))
         command = program("backfill", "--config", account.house.config)
         async with await anyio.open_process(command) as process:
             await until(lambda: _waits(account, 100))
@@ -115,6 +122,43 @@ async def test_a_back_fill_that_was_killed_goes_on_where_it_was(tmp_path: Path) 
         account.server.behave(slow)
         assert await put_in(account) == 450 - first
         assert await _waiting(account) == 450
+
+
+async def test_every_cloud_is_gone_through_in_one_go(tmp_path: Path) -> None:
+    clock = SystemClock()
+    brisk = {"export_seconds": 0.2, "exports_running": 10}
+    at_tencent = tencent(clock, rates=dict.fromkeys(RATES), **brisk)
+    at_huawei = huawei(clock, image_quota=None, **brisk)
+    at_jdcloud = jdcloud(clock, requests_a_minute=None, **brisk)
+    keys = {"source": "static", "ak": REHEARSAL_KEY.secret_id, "sk": REHEARSAL_KEY.secret_key}
+    jd_keys = {"source": "static", "access_key": REHEARSAL_KEY.secret_id, "secret_key": REHEARSAL_KEY.secret_key}
+    policies = [EXPORT_ALL, _archive("huawei", huawei_side.BUCKET), _archive("jdcloud", jd_side.BUCKET, role=ROLE)]
+    limits = {"export": {"rate": "40/s", "running": 10}, "read": {"rate": "200/s"}}
+    async with served(at_tencent) as url, served(at_huawei) as huawei_url, served(at_jdcloud) as jd_url:
+        accounts = {
+            "t": account(url, limits=limits),
+            "h": account(huawei_url, cloud="huawei", regions=[huawei_side.REGION], credentials=keys, limits=limits),
+            "j": account(jd_url, cloud="jdcloud", regions=[jd_side.REGION], credentials=jd_keys, limits=limits),
+        }
+        house = House(tmp_path, accounts, policies)
+        house.tell([])
+        ids = {
+            *(image(at_tencent) for _ in range(25)),
+            *(huawei_side.image(at_huawei) for _ in range(25)),
+            *(jd_side.image(at_jdcloud) for _ in range(25)),
+        }
+        whole = Held(at_tencent, house)
+        assert [await put_in(whole), await put_in(whole)] == [75, 0]
+        await run_until_idle(house, within=100)
+        assert await put_in(whole) == 0
+    assert {job.image_id for job in await house.job_rows() if job.state == "succeeded"} == ids
+    for server in (at_tencent, at_huawei, at_jdcloud):
+        assert {*server.requests.accepted.values()} == {1}
+
+
+def _archive(cloud: str, bucket: str, **options: str) -> dict[str, Any]:
+    match = {"cloud": cloud, "os": "linux"}
+    return {"name": cloud, "match": match, "actions": [{"export": {"bucket": bucket, **options}}]}
 
 
 async def _waiting(account: Held) -> int:
