@@ -40,6 +40,8 @@ class Decision:
     actions: tuple[PlannedAction, ...]
     digest: str
     """Names the policy set that decided."""
+    only: tuple[str, ...] = ()
+    """The policies that were asked; empty: all of the set."""
 
     @property
     def undecided(self) -> bool:

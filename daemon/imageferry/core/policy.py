@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from imageferry.core.actions import World, compile_action, templates
@@ -51,14 +51,19 @@ class PolicySet:
         """The policies that could match an image at this place, in file order."""
         return [self.specs[index] for index, _ in self._view(place).candidates]
 
-    def decide(self, image: Image, world: World, now: int) -> Decision:
-        """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC."""
+    def decide(self, image: Image, world: World, now: int, only: Collection[str] = ()) -> Decision:
+        """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC.
+
+        :param only: ask no other policies than these; empty: ask them all.
+        """
         view = self._view(image.place)
         verdicts = list(view.verdicts)
         asked = Round(image, world, now)
         for index, policy in view.candidates:
-            verdicts[index] = asked.consult(policy)
-        return Decision(image, tuple(verdicts), asked.actions, self.digest)
+            if not only or policy.name in only:
+                verdicts[index] = asked.consult(policy)
+        told = verdicts if not only else [verdict for verdict in verdicts if verdict.policy in only]
+        return Decision(image, tuple(told), asked.actions, self.digest, tuple(only))
 
     def _view(self, place: Place) -> _View:
         view = self._views.get(place)

@@ -400,3 +400,26 @@ def test_actions_stand_in_the_order_in_which_they_are_first_wanted() -> None:
 @pytest.mark.parametrize("state", [None, "pending", "failed"])
 def test_the_images_state_is_not_the_policies_affair(state: str | None) -> None:
     assert decided(policy("p"), about=image(state=state)).verdicts[0].verdict == "match"
+
+
+# --- when only some policies are asked ---
+
+
+def test_only_the_policies_that_are_asked_have_a_verdict_and_actions() -> None:
+    specs = (
+        policy("first", export("shared"), match=TENCENT),
+        policy("second", export("shared", format="vmdk"), export("own"), match=TENCENT),
+        policy("elsewhere", match={"cloud": "huawei"}),
+    )
+    decision = policies(*specs).decide(image(), world(), NOW, ["second", "elsewhere"])
+    assert [(v.policy, v.verdict) for v in decision.verdicts] == [("second", "match"), ("elsewhere", "no_match")]
+    assert [(a.destination, a.policies, a.options["format"]) for a in decision.actions] == [
+        ("shared", ("second",), "vmdk"),
+        ("own", ("second",), "raw"),
+    ]
+    assert decision.only == ("second", "elsewhere")
+
+
+def test_nobody_asked_by_name_is_everybody() -> None:
+    specs = policies(policy("a"), policy("b", export("b")))
+    assert specs.decide(image(), world(), NOW, ()) == specs.decide(image(), world(), NOW)
