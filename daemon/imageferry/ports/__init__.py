@@ -43,7 +43,7 @@ from imageferry.ports.records import (
     Recorded,
     Unprotected,
 )
-from imageferry.ports.sources import Delivery, EventSource, Intake, Sighting, Unreadable
+from imageferry.ports.sources import Delivery, EventSource, Headers, Intake, Sighting, Unreadable
 
 __all__ = [
     "Absent",
@@ -63,6 +63,7 @@ __all__ = [
     "Frozen",
     "Gate",
     "Gone",
+    "Headers",
     "HistoryRow",
     "Ignored",
     "ImageRow",

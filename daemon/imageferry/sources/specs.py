@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from imageferry.core.units import Duration
 from imageferry.kafkaconn import KafkaConnection, Topics
+from imageferry.sources.mapping import MappingSpec
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -30,6 +31,7 @@ class KafkaSpec(KafkaConnection):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="Names this daemon within the group, the same after a restart; default: the host's name",
     )
+    mapping: MappingSpec | None = None
 
 
 class FileSpec(BaseModel):
@@ -39,6 +41,7 @@ class FileSpec(BaseModel):
 
     type: Literal["file"] = "file"
     path: str = Field(min_length=1, description="A path that need not exist yet, or - for standard input")
+    mapping: MappingSpec | None = None
 
 
 class WebhookSpec(BaseModel):
@@ -51,7 +54,8 @@ class WebhookSpec(BaseModel):
     path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")] = Field(
         default="/events", description="The path that takes events"
     )
-    secret: SecretStr = Field(description="What a sender proves itself by; or secret_file")
+    secret: SecretStr = Field(min_length=1, description="What a sender proves itself by; or secret_file")
+    mapping: MappingSpec | None = None
 
 
 class PollingSpec(BaseModel):
