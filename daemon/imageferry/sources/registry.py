@@ -15,6 +15,7 @@ from imageferry.sources.cloudevents import EnvelopeReader
 from imageferry.sources.file import FileSource
 from imageferry.sources.kafka import KafkaSource
 from imageferry.sources.specs import FileSpec, KafkaSpec, PollingSpec, WebhookSpec
+from imageferry.sources.webhook import WebhookSource
 from imageferry.telemetry.metrics import Metrics
 
 Builder = Callable[[Any, str, Sequence[EnvelopeReader], Clock, Metrics], EventSource]
@@ -31,8 +32,14 @@ def _file(spec: FileSpec, name: str, readers: Sequence[EnvelopeReader], clock: C
     return FileSource(spec, name, readers, clock, metrics)
 
 
+def _webhook(
+    spec: WebhookSpec, name: str, readers: Sequence[EnvelopeReader], clock: Clock, metrics: Metrics
+) -> EventSource:
+    return WebhookSource(spec, name, readers, clock, metrics)
+
+
 def _not_yet(
-    spec: WebhookSpec | PollingSpec,
+    spec: PollingSpec,
     name: str,
     _readers: Sequence[EnvelopeReader],
     _clock: Clock,
@@ -40,14 +47,14 @@ def _not_yet(
 ) -> EventSource:
     raise SourceFailed(
         f"source {name}: sources of type {spec.type} are not there yet; remove it from the config,"
-        " and use kafka or file until then"
+        " and use kafka, webhook or file until then"
     )
 
 
 SOURCES: Final[Mapping[str, Builder]] = {
     "kafka": _kafka,
     "file": _file,
-    "webhook": _not_yet,
+    "webhook": _webhook,
     "polling": _not_yet,
 }
 """By the spec's ``type``."""

@@ -65,6 +65,7 @@ _HELP: Final = {
     "outbox_pending": "Completions that are not yet published everywhere.",
     "published_total": "Completions handed to publishers, by outcome.",
     "source_lag": "Deliveries that a source has not read yet.",
+    "webhook_answers_total": "Requests to the webhooks, by the HTTP status they were answered with.",
     "policies_loaded": "Policies in force.",
     "policies_reload_failed": "1 while the files on disk are not the set in force because they are wrong, else 0.",
     "ledger_commit_seconds": "How long a commit of the ledger took.",
@@ -108,6 +109,7 @@ class Metrics:
         self.outbox_pending = self._gauge("outbox_pending")
         self.published_total = self._counter("published_total", "publisher", "outcome")
         self.source_lag = self._gauge("source_lag", "source", "partition")
+        self.webhook_answers_total = self._counter("webhook_answers_total", "status")
         self.policies_loaded = self._gauge("policies_loaded")
         self.policies_reload_failed = self._gauge("policies_reload_failed")
         self.ledger_commit_seconds = self._histogram("ledger_commit_seconds", _COMMIT_SECONDS)
