@@ -131,9 +131,7 @@ async def test_it_keeps_the_name_it_was_given(fed: Fed, tmp_path: Path) -> None:
         assert feed.source.name == "under-test"
 
 
-async def test_an_unreadable_delivery_is_kept_too_unless_its_sender_is_told(
-    fed: Fed, tmp_path: Path
-) -> None:
+async def test_an_unreadable_delivery_is_kept_too_unless_its_sender_is_told(fed: Fed, tmp_path: Path) -> None:
     inbox = Inbox()
     async with fed([LINES[0], b"{nonsense", LINES[1]], tmp_path) as feed, running(feed.source, inbox):
         await becomes(feed.drained)
