@@ -23,8 +23,6 @@ from imageferry.sources.headers import CONTENT_TYPE
 BODY_WITHIN: Final = 20.0
 """Seconds that a body may take to arrive."""
 TOO_SLOW: Final = 408
-STATUSES: Final = (202, 400, 401, 404, 405, TOO_SLOW, 413, 415, 503)
-"""Every status that a webhook answers with."""
 RETRY_AFTER: Final = 5
 """Seconds after which a sender should try again that came while nothing could be taken."""
 

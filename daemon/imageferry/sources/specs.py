@@ -5,13 +5,14 @@ Nothing here opens anything. A secret's ``*_file`` sibling is read by settings b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from imageferry.core.units import Duration
 from imageferry.kafkaconn import KafkaConnection, Topics
-from imageferry.sources.mapping import MappingSpec
+from imageferry.sources.mapping import Mapper, MappingSpec
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -70,3 +71,9 @@ class PollingSpec(BaseModel):
 
 Spec = Annotated[KafkaSpec | FileSpec | WebhookSpec | PollingSpec, Field(discriminator="type")]
 """Any source, told apart by ``type``."""
+
+
+def mappers_of(specs: Sequence[BaseModel]) -> list[Mapper]:
+    """The mappings of all sources that have one, each once."""
+    mappings = [mapping for spec in specs if isinstance(mapping := getattr(spec, "mapping", None), MappingSpec)]
+    return [Mapper(mapping) for place, mapping in enumerate(mappings) if mapping not in mappings[:place]]

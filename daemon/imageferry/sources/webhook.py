@@ -23,7 +23,7 @@ from starlette.types import Receive, Scope, Send
 from imageferry.ports import Clock, Delivery, Intake, Unreadable
 from imageferry.sources.cloudevents import Codec, EnvelopeReader
 from imageferry.sources.mapping import mappers
-from imageferry.sources.posts import STATUSES, Post, Proof, TurnedAway, discard, not_now, receive
+from imageferry.sources.posts import Post, Proof, TurnedAway, discard, not_now, receive
 from imageferry.sources.specs import WebhookSpec
 from imageferry.telemetry.bounds import Bounds
 from imageferry.telemetry.http import ListenFailed, serving
@@ -75,7 +75,7 @@ class WebhookSource:
         self._codec = Codec(readers, mappers(spec.mapping))
         self._proof = Proof(spec.secret.get_secret_value())
         self._clock = clock
-        self._answers = {status: metrics.webhook_answers_total.labels(str(status)) for status in STATUSES}
+        self._answers = metrics.webhook_answers_total
         self._bounds = bounds or Bounds()
         self._log = structlog.get_logger(__name__).bind(source=name)
         self._trouble: str | None = f"not listening on {spec.listen} yet"
@@ -175,7 +175,7 @@ class WebhookSource:
             if turned.body == "unread":
                 await discard(request)
             answer = turned.answer()
-        self._answers[answer.status_code].inc()
+        self._answers.labels(str(answer.status_code)).inc()
         await answer(scope, receive_message, send)
 
     async def _take(self, request: Request) -> int:

@@ -36,6 +36,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 EVENT_OUTCOMES: Final = ("accepted", "duplicate", "ignored", "dead")
 PUBLISH_OUTCOMES: Final = ("ok", "error")
 VERDICTS: Final = ("match", "no_match", "unknown")
+WEBHOOK_STATUSES: Final = (202, 400, 401, 404, 405, 408, 413, 415, 503)
 NO_CLASS: Final = "none"
 """The ``class`` of a job that ended before any vendor answered."""
 
@@ -121,6 +122,8 @@ class Metrics:
         """Set the counters of these source types to zero."""
         for source, outcome in product(types, EVENT_OUTCOMES):
             self.events_total.labels(source, outcome)
+        for status in WEBHOOK_STATUSES if "webhook" in types else ():
+            self.webhook_answers_total.labels(str(status))
 
     def preset_publishers(self, types: Collection[str]) -> None:
         """Set the counters of these publisher types to zero."""
