@@ -35,6 +35,7 @@ from imageferry.flow.hold import Hold
 from imageferry.flow.inspect import Inspect
 from imageferry.flow.intake import Directory, Recorder
 from imageferry.flow.lanes import Lanes
+from imageferry.flow.replay import Replay, answered
 from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.steer import STEERS
 from imageferry.flow.submit import Submit
@@ -47,6 +48,7 @@ from imageferry.publishers.specs import Spec as PublisherSpec
 from imageferry.reloading import Reloading
 from imageferry.settings import Settings
 from imageferry.sources.registry import SOURCES
+from imageferry.sources.reread import Rereader
 from imageferry.sources.specs import Spec as SourceSpec
 from imageferry.telemetry.http import ops_app, serving
 from imageferry.telemetry.liveness import Heartbeats
@@ -358,7 +360,11 @@ class Daemon:
     def _steer(self, parts: Parts) -> Handler:
         accounts = {account.name: account for account in self.settings.accounts}
 
+        replay = Replay(self._recorder(parts), Rereader(self.settings.sources, READERS))
+
         async def steer(request: Request) -> Mapping[str, Any]:
+            if request.get("do") == "replay":
+                return await answered(replay, request.get("letters"))
             do = STEERS.get(str(request.get("do")))
             if do is None:
                 return {"error": f"this daemon cannot {request.get('do')!r}; expected one of {', '.join(STEERS)}"}

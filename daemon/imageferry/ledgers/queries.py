@@ -16,7 +16,7 @@ from imageferry.ledgers.looks import next_look
 from imageferry.ledgers.moving import IN_FLIGHT
 from imageferry.ledgers.rows import JOB_COLUMNS, dump, read_image, read_job
 from imageferry.ledgers.script import Ask, Script, Value, one_of, sql
-from imageferry.ports import Counted, DeadLetter, HistoryRow, ImageRow, Unprotected
+from imageferry.ports import Counted, HistoryRow, ImageRow, Unprotected
 
 _JOBS: Final = sql("SELECT", JOB_COLUMNS, "FROM jobs")
 _OPEN: Final = "WHERE account = ? AND region = ? AND state = ? AND action = ? AND ended_at IS NULL"
@@ -82,14 +82,6 @@ def _image_row(cloud: str, account: str, region: str, *row: Any) -> ImageRow:  #
     verdicts = None if decision is None else json.loads(decision)
     place = Place(cloud, account, region)
     return ImageRow(place, image_id, outcome, reason, due_at, looked_at, read_image(facts), verdicts)
-
-
-def dead_letters(limit: int | None) -> Script[list[DeadLetter]]:
-    """Newest first."""
-    rows = yield Ask(
-        "SELECT id, source, received_at, reason, body FROM dead_letters ORDER BY id DESC LIMIT ?", (_limit(limit),)
-    )
-    return [DeadLetter(*row) for row in rows]
 
 
 def counts() -> Script[list[Counted]]:
