@@ -26,6 +26,8 @@ COMMANDS: Final = {
     "check": "config and policies: every error at once",
     "plan": "what would be done with images, and why, without doing it",
     "jobs": "see and steer jobs",
+    "why": "why an image is protected, or is not",
+    "coverage": "how far every policy is",
     "dead-letters": "see and replay what could not be read",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
