@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 from pathlib import Path
@@ -12,24 +13,13 @@ import httpx
 
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import House, account, daemon_process, event, running_daemon
+from support.kafka import free_port
 from support.rehearsals import image, served, tencent
 from support.waiting import until
-from support.webhooks import SECRET, bearer
+from support.webhooks import SECRET, bearer, signature
 
 NOWHERE = "http://127.0.0.1:9"
 """No cloud: what is heard stays due."""
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody has now."""
-    sockets = [socket.socket() for _ in range(count)]
-    try:
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
-    finally:
-        for one in sockets:
-            one.close()
 
 
 def hook(port: int, **more: Any) -> dict[str, Any]:
@@ -52,7 +42,7 @@ def client() -> httpx.AsyncClient:
 async def test_what_two_webhooks_hear_is_walked_to_its_end(tmp_path: Path) -> None:
     cloud = tencent(SystemClock(), export_seconds=0.2)
     ids = [image(cloud), image(cloud)]
-    first, second = free_ports(2)
+    first, second = free_port(), free_port()
     mapping = {"cloud": "'tencent'", "region": "place", "image_id": "made", "id": "build"}
     async with served(cloud) as url:
         house = House(tmp_path, {"prod": account(url)}, sources=[hook(first), hook(second, mapping=mapping)])
@@ -67,7 +57,7 @@ async def test_what_two_webhooks_hear_is_walked_to_its_end(tmp_path: Path) -> No
 
 
 async def test_readiness_and_metrics_tell_of_the_webhooks(tmp_path: Path) -> None:
-    [port] = free_ports(1)
+    port = free_port()
     house = House(tmp_path, {"prod": account(NOWHERE)}, sources=[hook(port)])
     async with running_daemon(house) as live, client() as http:
         await post(http, port, event("img-1"))
@@ -90,9 +80,35 @@ async def test_a_port_that_is_taken_makes_the_daemon_not_ready_and_says_why(tmp_
     assert (answer.status_code, check["ok"], "Address already in use" in check["reason"]) == (503, False, True)
 
 
+async def test_no_secret_and_no_signature_is_written_anywhere(tmp_path: Path) -> None:
+    port = free_port()
+    logging = {"logging": {"format": "json", "level": "debug"}}
+    house = House(tmp_path, {"prod": account(NOWHERE)}, sources=[hook(port)], extra=logging)
+    body = json.dumps(event("img-1")).encode()
+    signed = str(signature(body)["x-imageferry-signature"])
+    url = f"http://127.0.0.1:{port}/events"
+    async with daemon_process(house), client() as http:
+        await until(lambda: _listens(port))
+        statuses = [
+            (await http.post(url, content=body, headers=headers)).status_code
+            for headers in (
+                bearer(),
+                bearer(SECRET + "x"),
+                {"x-imageferry-signature": signed},
+                {"x-secret": SECRET.encode()},
+            )
+        ]
+        garbage = await http.request("BREW", url, content=SECRET.encode(), headers=bearer())
+    assert (statuses, garbage.status_code) == ([202, 401, 202, 401], 405)
+    files = [house.log, *house.folder.glob("ledger.db*")]
+    written = b"".join(file.read_bytes() for file in files if file.is_file())
+    assert b"webhook listens" in written
+    assert [secret for secret in (SECRET, signed, signed[7:]) if secret.encode() in written] == []
+
+
 async def test_what_was_answered_202_survives_a_kill(tmp_path: Path) -> None:
     """Eight senders post without a pause; the daemon is killed in the middle, three times."""
-    [port] = free_ports(1)
+    port = free_port()
     house = House(tmp_path, {"prod": account(NOWHERE)}, sources=[hook(port)])
     taken: list[str] = []
     number = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -292,6 +293,20 @@ async def test_a_stranger_that_waits_to_be_asked_for_its_body_is_not_asked() -> 
     async with posting(hook()) as sender:
         said = await said_raw(sender.address, raw("content-length: 1000", "expect: 100-continue"))
     assert said[:12] == b"HTTP/1.1 401"
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_whatever_is_sent_is_answered_with_a_status_that_is_documented(seed: int) -> None:
+    chance = random.Random(seed)
+    words = [b"{", b"}", b"[", b"]", b'"', b":", b",", b"\xff", b"\x00", b"1e999", b"null", BODY, BODY[:99], b"data"]
+    types = [JSON, STRUCTURED, BATCH, "application/json; charset=klingon", "a/b", "", None, "application/cloudevents"]
+    async with posting(hook(mapping=MAPPING)) as sender:
+        for _ in range(60):
+            body = b"".join(chance.choices(words, k=chance.randint(0, 9)))
+            extra = {f"ce_{name}": chance.choice(["1.0", "%zz", "%00", "x" * 5000]) for name in chance.sample("abc", 2)}
+            answer = await sender.post(body, chance.choice(types), **extra)
+            assert answer.status_code in WEBHOOK_STATUSES
+            assert set(answer.json()) == ({"events"} if answer.status_code == 202 else {"error"})
 
 
 # --- the ledger ----------------------------------------------------------------------------------------------------
