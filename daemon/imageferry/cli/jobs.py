@@ -113,13 +113,12 @@ async def _show(settings: Settings, job_id: str) -> tuple[Job, list[HistoryRow]]
 
 
 async def _ask_or_do(settings: Settings, do: str, job: str) -> dict[str, Any]:
-    """Ask the running daemon; open the ledger ourselves only when none holds it."""
     accounts = {account.name: account for account in settings.accounts}
 
-    async def steer(ledger: Ledger, clock: Clock) -> Mapping[str, Any]:
+    async def alone(ledger: Ledger, clock: Clock) -> Mapping[str, Any]:
         return {"job": job_json(await STEERS[do](ledger, clock, accounts, job))}
 
-    answer = await ask_or_do(settings, {"do": do, "job": job}, steer)
+    answer = await ask_or_do(settings, {"do": do, "job": job}, alone)
     return dict(answer["job"])
 
 
