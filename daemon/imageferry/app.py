@@ -40,6 +40,7 @@ from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.steer import STEERS
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
+from imageferry.flow.undecided import Undecided
 from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
@@ -132,6 +133,7 @@ class Daemon:
     metrics: Metrics = field(default_factory=Metrics)
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
+    undecided: Undecided = field(default_factory=Undecided)
     reloading: Reloading = field(init=False)
 
     def __post_init__(self) -> None:
@@ -272,6 +274,7 @@ class Daemon:
                 announce=announce,
                 chance=self.chance,
                 tally=self.tally,
+                undecided=self.undecided,
             )
             for region in account.regions
         ]

@@ -13,9 +13,12 @@ from structlog.testing import capture_logs
 
 from imageferry import reloading
 from imageferry.clouds.facts import FACTS
+from imageferry.core.actions import World
+from imageferry.core.image import Image
 from imageferry.policies import PolicyBook
 from imageferry.reloading import Reloading
 from imageferry.telemetry.clock import SystemClock
+from support.ledgers import PLACE
 from support.volumes import ConfigMap
 from support.waiting import until
 
@@ -204,6 +207,18 @@ async def test_what_cannot_be_watched_is_looked_at(folder: Path, monkeypatch: py
             await one.become("second")
     said = [line["reason"] for line in logs if line["log_level"] == "warning"]
     assert said == [f"{folder} cannot be watched: [Errno 28] inotify watch limit reached"]
+
+
+async def test_a_policy_with_an_expression_is_compiled_beside_the_loop_and_decides_in_it(folder: Path) -> None:
+    pytest.importorskip("cel_expr_python")
+    expression = policy("second").replace("os: linux", "os: linux, when: image.size_gib > 10")
+    async with watched(folder) as one:
+        await until(started(one))
+        (folder / "a.yaml").write_text(expression)
+        await one.become("second")
+        seen = Image(place=PLACE, id="img-1", os="linux", size_gib=20, visibility="private", is_copy=False)
+        decision = one.book.current.decide(seen, World(facts=FACTS["tencent"], account_regions=("ap-beijing",)), 0)
+    assert [verdict.verdict for verdict in decision.verdicts] == ["match"]
 
 
 # --- all of it or nothing ------------------------------------------------------------------------------------------

@@ -23,12 +23,14 @@ SOME_JOBS_FAILED: Final = 3
 COMMANDS: Final = {
     "demo": "show the whole walk on rehearsal clouds: no account, no network",
     "run": "the daemon",
-    "check": "config and policies: every error at once",
+    "check": "config and policies: every error at once; --online asks the clouds too",
     "plan": "what would be done with images, and why, without doing it",
+    "test": "the tests written beside policies",
     "jobs": "see and steer jobs",
     "why": "why an image is protected, or is not",
     "coverage": "how far every policy is",
     "dead-letters": "see and replay what could not be read",
+    "schema": "JSON Schema of policies, tests and config, for editors",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
 """Every command, in the order of the help text; each is ``command`` in the module of its name."""

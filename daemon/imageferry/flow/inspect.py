@@ -115,6 +115,7 @@ class Inspect:
         decision = self.policies().decide(image, world, now)
         for verdict in decision.verdicts:
             self.site.metrics.decisions_total.labels(policy=verdict.policy, verdict=verdict.verdict).inc()
+        self.site.undecided.tell(decision)
         jobs = tuple(self._job(row, decision, action, now) for action in decision.actions)
         return LookDone(row, "decided", _summary(decision), decision, jobs)
 

@@ -20,6 +20,7 @@ from imageferry.core.times import SECOND
 from imageferry.errors import MoveConflict
 from imageferry.flow.drive import Bell
 from imageferry.flow.lanes import Lanes
+from imageferry.flow.undecided import Undecided
 from imageferry.ports import Clock, Cloud, Ledger, Move
 from imageferry.telemetry.metrics import Metrics
 
@@ -82,6 +83,7 @@ class Site:
     """Rings for the publishers."""
     chance: random.Random
     tally: Tally = field(default_factory=Tally)
+    undecided: Undecided = field(default_factory=Undecided)
 
     @property
     def account(self) -> Account:

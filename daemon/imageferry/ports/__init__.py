@@ -17,13 +17,16 @@ from imageferry.ports.clouds import (
     Frozen,
     Gate,
     Gone,
+    ImagePage,
     Look,
     Lost,
     Permit,
     Progress,
     Unclear,
 )
+from imageferry.ports.inquiries import Bucket, Identity, Inquirer, Quota
 from imageferry.ports.ledger import Ledger, Reader
+from imageferry.ports.listing import own_images
 from imageferry.ports.publishers import Publisher
 from imageferry.ports.records import (
     Admitted,
@@ -51,6 +54,7 @@ __all__ = [
     "Absent",
     "Accepted",
     "Admitted",
+    "Bucket",
     "Claim",
     "Clock",
     "Cloud",
@@ -69,8 +73,11 @@ __all__ = [
     "Gone",
     "Headers",
     "HistoryRow",
+    "Identity",
     "Ignored",
+    "ImagePage",
     "ImageRow",
+    "Inquirer",
     "Intake",
     "IntakeRow",
     "Ledger",
@@ -84,10 +91,12 @@ __all__ = [
     "Permit",
     "Progress",
     "Publisher",
+    "Quota",
     "Reader",
     "Recorded",
     "Sighting",
     "Unclear",
     "Unprotected",
     "Unreadable",
+    "own_images",
 ]

@@ -10,7 +10,7 @@ from imageferry.core.answers import Refusal
 from imageferry.core.decide import World
 from imageferry.core.decision import Decision, PlannedAction, Verdict
 from imageferry.core.image import Image, Place
-from imageferry.core.spec import PolicySpec
+from imageferry.core.spec import ActionSpec, PolicySpec
 from support.policies import NOW, image, policies, policy, world
 
 
@@ -80,6 +80,18 @@ def test_a_cloud_without_a_choice_of_formats_or_disks_gets_neither() -> None:
 
 def no_formats(cloud: str) -> World:
     return World(facts=replace(FACTS[cloud], formats=()), account_regions=("cn-east-2",))
+
+
+def test_options_that_are_judged_once_are_judged_for_each_cloud() -> None:
+    chosen = policies(policy("p", export(format="qcow2")))
+    tencent, jdcloud = image(), of_cloud("jdcloud", "cn-north-1")
+
+    for _ in range(2):
+        (fine,) = chosen.decide(tencent, world(), NOW).actions
+        (refused,) = chosen.decide(jdcloud, world("jdcloud"), NOW).actions
+        assert fine.refused is None
+        assert refused.refused is not None
+        assert refused.refused.reason.startswith("jdcloud has no format for an export")
 
 
 def test_a_default_is_never_held_against_the_policy() -> None:
@@ -302,6 +314,28 @@ def test_a_policy_that_does_not_match_is_no_match_whatever_its_templates_need() 
     decision = decided(policy("p", export("b-{image.name}"), match={"os": "windows"}), about=image(name=None))
 
     assert decision.verdicts[0].verdict == "no_match"
+
+
+ACTIONS = {"export": export("b-{image.name}"), "copy": copy("ap-shanghai", name="{image.name}")}
+
+
+@pytest.mark.parametrize("name", [field.alias or name for name, field in ActionSpec.model_fields.items()])
+@pytest.mark.parametrize(
+    ("facts", "verdict", "wanted"),
+    [
+        ({"os": "linux"}, "match", True),
+        ({"os": "windows"}, "no_match", False),
+        ({"os": None}, "unknown", False),
+        ({"os": "linux", "name": None}, "unknown", False),
+    ],
+)
+def test_every_action_is_wanted_of_a_match_alone(
+    name: str, facts: dict[str, Any], verdict: str, *, wanted: bool
+) -> None:
+    decision = decided(policy("p", ACTIONS[name], match={"os": "linux"}), about=image(**facts))
+
+    assert decision.verdicts[0].verdict == verdict
+    assert [action.action for action in decision.actions] == ([name] if wanted else [])
 
 
 # --- several policies ---
