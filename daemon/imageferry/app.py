@@ -36,6 +36,7 @@ from imageferry.flow.hold import Hold
 from imageferry.flow.inspect import Inspect
 from imageferry.flow.intake import Directory, Recorder
 from imageferry.flow.lanes import Lanes
+from imageferry.flow.replay import Replay
 from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
@@ -45,8 +46,10 @@ from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
 from imageferry.publishers.registry import PUBLISHERS
 from imageferry.publishers.specs import Spec as PublisherSpec
+from imageferry.reloading import Reloading
 from imageferry.settings import Settings
 from imageferry.sources.registry import SOURCES
+from imageferry.sources.reread import Rereader
 from imageferry.sources.specs import Spec as SourceSpec
 from imageferry.sources.surroundings import Surroundings, Watched
 from imageferry.telemetry.http import ops_app, serving
@@ -132,8 +135,11 @@ class Daemon:
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
     undecided: Undecided = field(default_factory=Undecided)
-    wrong: str | None = None
-    """Why the policy files on disk are not the set in force."""
+    reloading: Reloading = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is read or watched by this."""
+        self.reloading = Reloading(self.book, self.clock, self._show_policies)
 
     @property
     def stuck_after(self) -> float:
@@ -156,6 +162,7 @@ class Daemon:
                 await ledger.recover(site.account.name, site.region, self.clock.now(), self.clock.now())
             ops = await stack.enter_async_context(serving(self._ops_app(parts), *self.settings.ops))
             log.info("serving metrics and health", address=f"{ops[0]}:{ops[1]}")
+            log.info("policies in force", policies=len(self.book.current.names), digest=self.book.current.digest)
             socket = socket_path(sqlite_path(self.settings.ledger_url))
             await stack.enter_async_context(listening(socket, self._asked(parts)))
             self.orders.reload = lambda: self._reload(parts.sites)
@@ -176,6 +183,7 @@ class Daemon:
                 async with anyio.create_task_group() as intake:
                     for source in parts.sources:
                         await intake.start(source.run, self._recorder(parts), name=f"source {source.name}")
+                    intake.start_soon(self.reloading.watch, name="policies")
                     started()
                     await self._until_told(parts.health)
                     parts.health.closing = True
@@ -241,7 +249,7 @@ class Daemon:
         lanes = sorted(f"{site.account.name}/{site.region}" for site in sites)
         owner = OWNER if ledger.exclusive else f"{platform.node()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
         hold = Hold(ledger, owner, lanes, clock)
-        health = Health(ledger, sites, sources, lambda: self.wrong)
+        health = Health(ledger, sites, sources, lambda: self.reloading.wrong)
         self._preset()
         return Parts(ledger, sites, sources, announcing, hold, health, Heartbeats(clock.monotonic))
 
@@ -286,7 +294,7 @@ class Daemon:
     def _show_policies(self) -> None:
         self.metrics.preset_policies(self.book.current.names)
         self.metrics.policies_loaded.set(len(self.book.current.names))
-        self.metrics.policies_reload_failed.set(0 if self.wrong is None else 1)
+        self.metrics.policies_reload_failed.set(0 if self.reloading.wrong is None else 1)
 
     def _ops_app(self, parts: Parts) -> ASGIApp:
         async def jobs(want: JobFilter) -> list[dict[str, Any]]:
@@ -351,13 +359,7 @@ class Daemon:
 
     def _reload(self, sites: Sequence[Site]) -> None:
         """Take the whole new set of policies, or keep the old one and say why; let closed accounts try again."""
-        complaints = self.book.reload()
-        self.wrong = "; ".join(str(c) for c in complaints) or None
-        for complaint in complaints:
-            log.error("policies kept as they were: a file is wrong", complaint=str(complaint))
-        if not complaints:
-            log.info("policies read again", policies=len(self.book.current.names), digest=self.book.current.digest)
-        self._show_policies()
+        self.reloading.now()
         for site in sites:
             site.lanes.circuit.try_again()
 
@@ -370,6 +372,7 @@ class Daemon:
             sites=parts.sites,
             policies=lambda: self.book.current.names,
             announce=parts.announce,
+            replay=Replay(self._recorder(parts), Rereader(self.settings.sources, READERS)),
         )
 
 

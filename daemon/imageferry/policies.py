@@ -1,11 +1,13 @@
 """Reads the policies: one file or a folder of them, all complaints of all files at once.
 
-``app`` holds a :class:`PolicyBook` and tells it when to read again; ``check`` and ``plan`` call :func:`load`, and the
-trials :func:`read_all`, to say where a policy is written. Nothing here watches files or decides anything.
+``app`` holds a :class:`PolicyBook`, and ``reloading`` says when it is read again; ``check`` and ``plan`` call
+:func:`load`, and the trials :func:`read_all`, to say where a policy is written. Nothing here watches files or decides
+anything.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
@@ -89,6 +91,23 @@ def compiled_match(spec: MatchSpec) -> Matcher:
     return compile_match(spec, Expressions())
 
 
+def fingerprint(path: Path) -> str:
+    """Tells whether any policy file is another than before, without understanding it."""
+    seen = hashlib.sha256()
+    try:
+        for file in _files(path):
+            seen.update(f"{file.name}\0".encode(errors="surrogateescape"))
+            with file.open("rb") as opened:
+                seen.update(opened.read(yamlmap.LARGEST + 1))
+    except (BadFile, OSError) as error:
+        seen.update(f"{error}".encode(errors="surrogateescape"))
+    return seen.hexdigest()
+
+
+Found = PolicySet | tuple[Complaint, ...]
+"""A whole set, or why there is none."""
+
+
 class PolicyBook:
     """The policy set in force. A reload swaps all of it or nothing."""
 
@@ -97,7 +116,7 @@ class PolicyBook:
 
         :raises BadFile: without a first set there is nothing to keep.
         """
-        self._path = path
+        self.path = path
         self._clouds = clouds
         self.current = load(path, clouds)
         self.complaints: tuple[Complaint, ...] = ()
@@ -105,13 +124,30 @@ class PolicyBook:
 
     def reload(self) -> tuple[Complaint, ...]:
         """Read everything again. Complaints mean that the old set stays in force."""
-        try:
-            self.current = load(self._path, self._clouds)
-        except BadFile as error:
-            self.complaints = error.complaints
-        else:
-            self.complaints = ()
+        self.take(self.read())
         return self.complaints
+
+    def read(self) -> Found:
+        """What the files say now; nothing comes into force by it."""
+        try:
+            return load(self.path, self._clouds)
+        except BadFile as error:
+            return error.complaints
+        except OSError as error:
+            message = f"the policies cannot be read: {error.strerror or type(error).__name__}"
+            return (Complaint(str(self.path), 1, 1, message),)
+
+    def take(self, found: Found) -> bool:
+        """Put what was read into force, all of it or nothing; whether that changes anything."""
+        if not isinstance(found, PolicySet):
+            changed = found != self.complaints
+            self.complaints = found
+            return changed
+        changed = bool(self.complaints) or found.digest != self.current.digest
+        self.complaints = ()
+        if found.digest != self.current.digest:
+            self.current = found
+        return changed
 
 
 def _files(path: Path) -> list[Path]:

@@ -31,6 +31,7 @@ from imageferry.rehearsal.store import NewImage
 from imageferry.settings import load
 from imageferry.sources.cloudevents import Codec, Told
 from imageferry.sources.facts import claimed
+from imageferry.sources.mapping import Mapper, MappingSpec
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
 from support.commands import run, started
@@ -147,7 +148,7 @@ def test_every_piece_of_config_shown_is_one(block: Block, tmp_path: Path) -> Non
     config = {**yaml.safe_load(whole.text), **yaml.safe_load(block.text)}
     file = tmp_path / "imageferry.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    settings = load(file, {"PWD": str(tmp_path), "KAFKA_PASSWORD": "made-up"})
+    settings = load(file, {"PWD": str(tmp_path), "KAFKA_PASSWORD": "made-up", "WEBHOOK_SECRET": "made-up"})
     assert [source.type for source in settings.sources] == [one["type"] for one in config["sources"]]
 
 
@@ -165,6 +166,16 @@ def test_the_data_alone_is_enough_in_a_file(block: Block) -> None:
     [sighting] = Codec(READERS).read(block.text.strip().encode(), "docs", bare_source="file:docs")
     assert isinstance(sighting, Sighting)
     assert sighting.image_id == "img-web00001"
+
+
+def test_the_message_of_a_pipeline_is_read_through_the_mapping_shown() -> None:
+    [config], [message] = blocks("yaml", "mapping"), blocks("json", "mapped-in")
+    [source] = yaml.safe_load(config.text)["sources"]
+    mapper = Mapper(MappingSpec.model_validate(source["mapping"]))
+    told = said_of(Codec(READERS, [mapper]).told(message.text.encode(), "docs", mapped_source="kafka:builds"))
+    assert told.sighting == Sighting("kafka:builds", "4711", "tencent", "prod", "ap-guangzhou", "img-web00001")
+    _, doubtful = claimed(Place("tencent", "prod", "ap-guangzhou"), "img-web00001", told.facts)
+    assert (told.facts, doubtful) == ({"name": "prod-web-01", "tags": {"env": "prod"}}, [])
 
 
 def test_the_completion_shown_is_written_so() -> None:
@@ -246,6 +257,7 @@ def test_no_block_goes_unseen() -> None:
     known = {("yaml", ""), ("mermaid", ""), ("console", ""), *(("yaml", title) for title in STORY)}
     known |= {("json", title) for title in ("events.ndjson", "event-in", "event-out", "data-in")}
     known |= {("json", title) for title in ("images", "options", "misbehaviours", "jdcloud-images", "jdcloud-options")}
+    known |= {("yaml", "mapping"), ("json", "mapped-in")}
     known |= {("json", title) for title in ("huawei-images", "huawei-options")}
     known |= {("yaml", FIRST_TEST), ("yaml", EVERY_KEY), ("console", "test")}
     fenced = {
@@ -282,7 +294,7 @@ def test_every_command_named_is_one(page: str) -> None:
 
 def test_the_table_of_commands_is_whole() -> None:
     table = prose("README.md").partition("## Commands")[2].partition("## What is promised")[0]
-    assert set(re.findall(r"^\| `imageferry (\w+)", table, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^\| `imageferry ([\w-]+)", table, re.MULTILINE)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -119,7 +119,7 @@ def test_every_way_to_write_a_matcher_is_taken(match: str) -> None:
 
 BEYOND = {
     "config": {
-        # what fits together across a file, what an address, a name or a region looks like, and variables
+        # what fits together across a file, what an address, a name, a region or an expression looks like, and variables
         "account_id_missing",
         "account_id_twice",
         "account_name",
@@ -141,6 +141,9 @@ BEYOND = {
         "ledger_port",
         "ledger_relative",
         "ledger_url",
+        "mapping_cloud",
+        "mapping_function",
+        "mapping_syntax",
         "oidc_at_jdcloud",
         "ops_listen",
         "ops_port_too_large",
@@ -160,6 +163,7 @@ BEYOND = {
         "variable_malformed",
         "variable_unset",
         "webhook_listen",
+        "webhook_secret_empty",
     },
     "policies": {
         # what the named cloud takes, what a filled-in template becomes, what fits together in a policy

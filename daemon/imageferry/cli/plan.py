@@ -40,6 +40,8 @@ from imageferry.ports import Unreadable
 from imageferry.settings import Settings
 from imageferry.sources.cloudevents import Codec, Told
 from imageferry.sources.facts import claimed
+from imageferry.sources.mapping import Mapper
+from imageferry.sources.specs import mappers_of
 from imageferry.telemetry.clock import SystemClock
 
 BARE_SOURCE: Final = "plan"
@@ -115,7 +117,7 @@ async def _plan(settings: Settings, policies: PolicySet, files: Sequence[Path]) 
     directory = Directory(settings.accounts)
     regions = {account.name: account.regions for account in settings.accounts}
     now = SystemClock().now()
-    for told, path, line in _events(files):
+    for told, path, line in _events(files, mappers_of(settings.sources)):
         if isinstance(told, Unreadable):
             complaint = Complaint(path, line, 1, f"cannot be read: {told.reason}")
             planned.unreadable.append(complaint)
@@ -136,13 +138,13 @@ async def _plan(settings: Settings, policies: PolicySet, files: Sequence[Path]) 
     return planned
 
 
-def _events(files: Sequence[Path]) -> Iterator[tuple[Told | Unreadable, str, int]]:
+def _events(files: Sequence[Path], mappers: Sequence[Mapper]) -> Iterator[tuple[Told | Unreadable, str, int]]:
     """Every event of every file, with its file's name and line."""
-    codec = Codec(READERS)
+    codec = Codec(READERS, mappers)
     for file in files:
         name = str(file)
         for line, body in _documents(name, _content(file)):
-            for told in codec.told(body, f"{name}:{line}", (), BARE_SOURCE):
+            for told in codec.told(body, f"{name}:{line}", (), BARE_SOURCE, BARE_SOURCE):
                 yield told, name, line
 
 

@@ -1,6 +1,6 @@
 """What commands that write ask of the daemon: each request is answered with what was done, or with why it was not.
 
-The app serves it on the socket beside the ledger. What may be done is said by ``steer`` and ``backfill``.
+The app serves it on the socket beside the ledger. What may be done is said by ``steer``, ``backfill`` and ``replay``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from imageferry.core.account import Account
 from imageferry.core.completion import job_json
 from imageferry.errors import BatchRefused, MoveConflict, MoveForbidden
 from imageferry.flow import backfill
+from imageferry.flow.replay import DO as REPLAY
+from imageferry.flow.replay import Replay, answered
 from imageferry.flow.site import Site
 from imageferry.flow.steer import STEERS, Steer
 from imageferry.ports import Clock, Ledger
@@ -31,15 +33,18 @@ class Asked:
     sites: Sequence[Site]
     policies: Callable[[], Sequence[str]]
     announce: Callable[[], None]
+    replay: Replay
 
     async def __call__(self, request: Request) -> Answer:
         """Do what is asked."""
         name = str(request.get("do"))
         if name == backfill.DO:
             return await self._take(request)
+        if name == REPLAY:
+            return await answered(self.replay, request.get("letters"))
         if name in STEERS:
             return await self._steer(STEERS[name], str(request.get("job")))
-        able = ", ".join([*STEERS, backfill.DO])
+        able = ", ".join([*STEERS, backfill.DO, REPLAY])
         return {"error": f"this daemon cannot {request.get('do')!r}; expected one of {able}"}
 
     async def _steer(self, do: Steer, job_id: str) -> Answer:

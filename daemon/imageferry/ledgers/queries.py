@@ -16,7 +16,7 @@ from imageferry.ledgers.looks import next_look
 from imageferry.ledgers.moving import IN_FLIGHT
 from imageferry.ledgers.rows import JOB_COLUMNS, dump, read_image, read_job
 from imageferry.ledgers.script import Ask, Script, Value, one_of, sql
-from imageferry.ports import Counted, DeadLetter, HistoryRow, ImageRow, Unprotected
+from imageferry.ports import Counted, HistoryRow, ImageRow, Unprotected
 
 _JOBS: Final = sql("SELECT", JOB_COLUMNS, "FROM jobs")
 _OPEN: Final = "WHERE account = ? AND region = ? AND state = ? AND action = ? AND ended_at IS NULL"
@@ -95,14 +95,6 @@ def outcomes(place: Place, image_ids: Sequence[str]) -> Script[dict[str, str]]:
         rows = yield Ask(sql("SELECT image_id, outcome FROM images", where, one_of(some)), (*place, *some))
         known |= dict(rows)
     return known
-
-
-def dead_letters(limit: int | None) -> Script[list[DeadLetter]]:
-    """Newest first."""
-    rows = yield Ask(
-        "SELECT id, source, received_at, reason, body FROM dead_letters ORDER BY id DESC LIMIT ?", (_limit(limit),)
-    )
-    return [DeadLetter(*row) for row in rows]
 
 
 def counts() -> Script[list[Counted]]:

@@ -32,8 +32,10 @@ from imageferry.ports.records import (
     Admitted,
     Claim,
     Counted,
+    Covered,
     DeadLetter,
     DueLook,
+    EventRow,
     HistoryRow,
     Ignored,
     ImageRow,
@@ -47,7 +49,7 @@ from imageferry.ports.records import (
     Recorded,
     Unprotected,
 )
-from imageferry.ports.sources import Delivery, EventSource, Intake, Partly, Sighting, Unreadable
+from imageferry.ports.sources import Delivery, EventSource, Headers, Intake, Partly, Sighting, Unreadable
 
 __all__ = [
     "Absent",
@@ -58,9 +60,11 @@ __all__ = [
     "Clock",
     "Cloud",
     "Counted",
+    "Covered",
     "DeadLetter",
     "Delivery",
     "DueLook",
+    "EventRow",
     "EventSource",
     "Finding",
     "Following",
@@ -68,6 +72,7 @@ __all__ = [
     "Frozen",
     "Gate",
     "Gone",
+    "Headers",
     "HistoryRow",
     "Identity",
     "Ignored",

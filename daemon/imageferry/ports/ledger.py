@@ -12,8 +12,10 @@ from imageferry.ports.clouds import Frozen
 from imageferry.ports.records import (
     Claim,
     Counted,
+    Covered,
     DeadLetter,
     DueLook,
+    EventRow,
     HistoryRow,
     ImageRow,
     IntakeRow,
@@ -59,6 +61,26 @@ class Reader(Protocol):
         """Dead letters, newest first."""
         ...
 
+    async def dead_letter(self, letter_id: int) -> DeadLetter | None:
+        """One dead letter."""
+        ...
+
+    async def letters_about(self, text: str) -> list[DeadLetter]:
+        """Dead letters whose bytes hold a text as a word of its own, oldest first."""
+        ...
+
+    async def waiting_letters(self, after: int, limit: int) -> list[int]:
+        """The numbers of dead letters that were not replayed, oldest first, behind a number."""
+        ...
+
+    async def events_of(self, image_id: str) -> list[EventRow]:
+        """Every event about an image id, oldest first."""
+        ...
+
+    async def coverage(self) -> list[Covered]:
+        """How far every policy is at every place where it wants, or may want, anything."""
+        ...
+
     async def counts(self) -> list[Counted]:
         """How many jobs are in which state."""
         ...
@@ -95,6 +117,17 @@ class Ledger(Reader, Protocol):
 
         What is to be looked at already stays as it is; a back-fill that waits is widened by the policies.
         """
+        ...
+
+    async def replay(self, letter_id: int, rows: Sequence[IntakeRow], now: int) -> Recorded:
+        """Record what a dead letter says after all, and mark it as replayed.
+
+        :raises MoveConflict: it was replayed already, or is not there.
+        """
+        ...
+
+    async def still_dead(self, letter_id: int, reason: str) -> None:
+        """A dead letter could not be read again; the reason is a new one."""
         ...
 
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:

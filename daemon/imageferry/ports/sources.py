@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 from anyio.abc import TaskStatus
 
+Headers = Sequence[tuple[str, bytes | None]]
+"""A message's headers; Kafka allows one without a value."""
+
 
 class Sighting(NamedTuple):
     """Something said that an image exists. Only who and where: an event's other facts never decide."""
@@ -28,6 +31,8 @@ class Unreadable(NamedTuple):
     """Where it came from, for people: ``kafka:image-events[3]@1041``; unique for one delivery."""
     reason: str
     body: bytes
+    headers: Headers = ()
+    """Those that say how to read the body: it may be the data alone, and who sent it stand in them."""
 
 
 Delivery = Sighting | Unreadable

@@ -4,16 +4,36 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from imageferry.core.policy import PolicySet
 from imageferry.flow.asked import Asked
 from imageferry.flow.backfill import Batch
 from imageferry.flow.drive import Bell
+from imageferry.flow.intake import Directory, Recorder
+from imageferry.flow.replay import Replay
+from imageferry.ports import Unreadable
 from support.ledgers import ELSEWHERE, PLACE, job_in
 from support.stages import Stage, staged
 
 
 def asked(stage: Stage) -> Asked:
-    accounts = {"prod": stage.site.account}
-    return Asked(stage.ledger, stage.clock, accounts, [stage.site], lambda: ["archive"], stage.site.announce)
+    account = stage.site.account
+    recorder = Recorder(
+        directory=Directory([account]),
+        policies=lambda: PolicySet([]),
+        ledger=stage.ledger,
+        clock=stage.clock,
+        metrics=stage.metrics,
+        ring=lambda _: None,
+    )
+    return Asked(
+        ledger=stage.ledger,
+        clock=stage.clock,
+        accounts={"prod": account},
+        sites=[stage.site],
+        policies=lambda: ["archive"],
+        announce=stage.site.announce,
+        replay=Replay(recorder, lambda letter: [Unreadable(letter.source, "still not JSON", letter.body)]),
+    )
 
 
 async def woken(stage: Stage, bell: Bell) -> bool:
@@ -38,7 +58,7 @@ async def test_what_cannot_be_done_is_answered_with_the_reason(tmp_path: Path) -
             "error": "there is no job nobody; `imageferry jobs list` shows them"
         }
         assert await asked(stage)({"do": "dance"}) == {
-            "error": "this daemon cannot 'dance'; expected one of retry, cancel, backfill"
+            "error": "this daemon cannot 'dance'; expected one of retry, cancel, backfill, replay"
         }
         assert "expected one of" in (await asked(stage)({}))["error"]
 
@@ -57,3 +77,16 @@ async def test_a_batch_that_does_not_fit_is_answered_with_the_reason(tmp_path: P
             "error": "this is no batch of images; this daemon is of another version than the command"
         }
         assert (await asked(stage)(Batch(ELSEWHERE, ("img-1",)).to_request())) == {"put_in": 1, "waiting": 0}
+
+
+async def test_a_letter_that_still_cannot_be_read_is_told_with_todays_reason(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        await stage.ledger.record([Unreadable("file:1", "not JSON", b"{")], stage.clock.now())
+        [letter] = await stage.ledger.dead_letters()
+        answer = await asked(stage)({"do": "replay", "letters": [letter.id]})
+        assert answer == {"letters": [{"id": letter.id, "read": False, "text": "still not JSON"}]}
+
+
+async def test_letters_that_are_none_are_refused(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        assert "names no dead letters" in (await asked(stage)({"do": "replay", "letters": ["x"]}))["error"]
