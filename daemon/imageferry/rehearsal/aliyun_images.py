@@ -245,8 +245,8 @@ def _progress(image: StoredImage, world: World, now: int) -> int:
     """How far an image is, in percent."""
     copy = world.copies.get((image.region, image.id))
     began = image.created_at if copy is None else copy.begins_at
-    took, takes = max(0, now - began), max(1, image.ready_at - began)
-    return min(99 if image.fails else 100, 100 * took // takes)
+    share = 1.0 if now >= image.ready_at else max(0, now - began) / max(1, image.ready_at - began)
+    return min(99 if image.fails else 100, int(100 * share))
 
 
 def _remaining(image: StoredImage, now: int) -> int:
