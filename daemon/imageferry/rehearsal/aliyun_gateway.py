@@ -182,8 +182,8 @@ def _read(signed: Signed) -> Envelope:
     given = dict(pairs)
     names = [name for name, _ in pairs]
     doubled = next((name for name in given if names.count(name) > 1), "") if len(given) < len(pairs) else ""
-    if signed.headers.get("x-acs-action") or "authorization" in signed.headers:
-        said = signed.headers.get
+    said = signed.headers.get
+    if said("authorization") or (said("x-acs-action") and "Action" not in given):
         return Envelope(said("x-acs-action", ""), said("x-acs-version", ""), given, doubled, by_headers=True)
     return Envelope(given.get("Action", ""), given.get("Version", ""), given, doubled, by_headers=False)
 
