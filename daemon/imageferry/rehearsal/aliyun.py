@@ -21,14 +21,14 @@ from starlette.routing import Route
 
 from imageferry.core.times import SECOND, rfc3339
 from imageferry.ports import Clock
-from imageferry.rehearsal.aliyun_answers import THROTTLING, befallen, refusal, success
+from imageferry.rehearsal.aliyun_answers import GARBAGE, THROTTLING, refusal, success
 from imageferry.rehearsal.aliyun_calls import Call, Operation, World, check_facts, check_parameters
 from imageferry.rehearsal.aliyun_copies import expect_late
 from imageferry.rehearsal.aliyun_gateway import Gateway
 from imageferry.rehearsal.aliyun_images import image_json
 from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.aliyun_storage import place_of, serve
-from imageferry.rehearsal.connection import OwnConnection
+from imageferry.rehearsal.connection import OwnConnection, befallen
 from imageferry.rehearsal.control import control_routes
 from imageferry.rehearsal.journal import OK, Journal, Request
 from imageferry.rehearsal.late import LateWork
@@ -176,7 +176,7 @@ class AliyunRehearsal:
         elif fault.work == "late":
             expect_late(self.world, call)
             self._late.put_off(call.at + int(fault.after * SECOND), partial(self._work_unseen, operation, call))
-        return befallen(fault)
+        return befallen(fault, GARBAGE)
 
     def _perform(self, operation: Operation, call: Call, now: int) -> dict[str, Any]:
         check_parameters(call, operation.wanted, self.world.options)
@@ -220,5 +220,5 @@ class AliyunRehearsal:
         action = HEAD_OBJECT if signed.method == "HEAD" else "GetBucket"
         call = Call(action, about, "", now)
         delay, fault = self.world.faults.strike_answer(call.aim())
-        outcome, response = befallen(fault) if fault is not None else serve(self.world, signed, place, now)
+        outcome, response = befallen(fault, GARBAGE) if fault is not None else serve(self.world, signed, place, now)
         return await self._answer(call, outcome, response, delay)

@@ -95,11 +95,7 @@ def _check_kind(image: StoredImage) -> None:
     market = own.product_code != "" or image.facts.market_derived
     rules = (
         (alias_of(image) != "self", "ImageNotSupported", "The specified image is not a custom image."),
-        (
-            own.product_code != "" or image.facts.market_derived,
-            "ImageNotSupported",
-            "The image comes from the Marketplace.",
-        ),
+        (market, "ImageNotSupported", "The image comes from the Marketplace."),
         (image.facts.encrypted, "ImageNotSupported", "The image contains encrypted snapshots."),
         (own.unfit_origin, "InvalidImageCategory.NotSupported", "The source of the image does not support export."),
         (os_of(image) == "windows", "InvalidImageLicense.NotSupported", "The license type does not support export."),
