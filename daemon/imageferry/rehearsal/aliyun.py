@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any, Final
@@ -37,6 +38,9 @@ from imageferry.rehearsal.parameters import VendorError
 from imageferry.rehearsal.signatures import Signed
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
+
+GET_BUCKET: Final = "GetBucket"
+"""What the journal calls the list and the facts of a bucket."""
 
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 _IMAGE_IN_KEY: Final = re.compile(r"m-[a-z0-9]+")
@@ -217,8 +221,8 @@ class AliyunRehearsal:
             "OSSBucket": place.bucket,
             "ImageId": image_id,
         }
-        action = HEAD_OBJECT if signed.method == "HEAD" else "GetBucket"
-        call = Call(action, about, "", now)
-        delay, fault = self.world.faults.strike_answer(call.aim())
+        call = Call(HEAD_OBJECT if signed.method == "HEAD" else GET_BUCKET, about, "", now)
+        # Faults know the storage by one name, whatever it is asked.
+        delay, fault = self.world.faults.strike_answer(replace(call.aim(), action=HEAD_OBJECT))
         outcome, response = befallen(fault, GARBAGE) if fault is not None else serve(self.world, signed, place, now)
         return await self._answer(call, outcome, response, delay)

@@ -27,6 +27,7 @@ from imageferry.rehearsal.control import control_routes
 from imageferry.rehearsal.journal import OK, Journal, Request
 from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
+from imageferry.rehearsal.objects import object_headers
 from imageferry.rehearsal.options import RehearsalOptions
 from imageferry.rehearsal.parameters import VendorError, check_shape, read_object
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4, check_tc3
@@ -298,13 +299,7 @@ class TencentRehearsal:
         shown = self.world.store.head(bucket, key, now)
         if shown is None:
             return self._bare(404)
-        facts = {
-            "content-length": str(shown.size_at(now)),
-            "content-type": "application/octet-stream",
-            "last-modified": formatdate(min(shown.whole_at, now) // SECOND, usegmt=True),
-            "etag": f'"{shown.etag}"',
-        }
-        return self._bare(200, facts)
+        return self._bare(200, object_headers(shown, now))
 
     def _bare(self, status: int, more: Mapping[str, str] | None = None) -> Response:
         request_id = {"x-cos-request-id": f"{self.world.chance.getrandbits(96):024x}"}
