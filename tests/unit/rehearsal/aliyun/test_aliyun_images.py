@@ -165,7 +165,7 @@ async def test_a_question_for_images_is_held_to_its_rules(params: dict[str, Any]
 async def test_an_unknown_parameter_may_be_ignored() -> None:
     clock = FakeClock()
     async with calling(aliyun(clock, unknown_parameters="ignored"), clock) as caller:
-        assert await caller.code("DescribeImages", {**HERE, "Colour": "red"}) == ""
+        assert await caller.code("DescribeImages", {**HERE, "Colour": "red", "Tag.x.Key": "env"}) == ""
 
 
 async def test_one_unknown_id_may_refuse_the_whole() -> None:
