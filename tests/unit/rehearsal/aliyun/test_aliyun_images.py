@@ -232,3 +232,13 @@ async def test_regions_are_listed() -> None:
         (REGION, "ecs.cn-hangzhou.aliyuncs.com"),
         (OTHER_REGION, "ecs.cn-shanghai.aliyuncs.com"),
     ]
+
+
+async def test_new_images_may_all_take_their_time() -> None:
+    clock = FakeClock()
+    rehearsal = aliyun(clock, image_ready_seconds=5)
+    image_id = image(rehearsal)
+    async with calling(rehearsal, clock) as caller:
+        before = await caller.status(image_id)
+        clock.jump(5)
+        assert (before, await caller.status(image_id)) == ("Creating", "Available")
