@@ -335,7 +335,6 @@ SOURCES: Final[Mapping[str, Source]] = {
     "oidc": _oidc,
     "file": _file,
     "instance": _instance,
-    "uri": _uri,
     "chain": _first(_environ, _oidc, _file, _instance, _uri, doubtful=_instance),
 }
 """The sources that a configuration may name -> how each is read; the chain is the vendor's own."""
