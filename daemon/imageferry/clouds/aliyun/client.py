@@ -17,7 +17,7 @@ from imageferry.clouds.aliyun.answers import read
 from imageferry.clouds.aliyun.codes import CLOCK, EXPORT, NONCE_USED
 from imageferry.clouds.aliyun.sign import EMPTY_HASH, Signable, authorization, query_text, rpc_signature, timestamp
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.wire import Request, Told, VendorTime, Wire
+from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
@@ -26,7 +26,8 @@ from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
-VERSION: Final = "2014-05-26"
+Service = Literal["ecs", "sts"]
+VERSIONS: Final[dict[Service, str]] = {"ecs": "2014-05-26", "sts": "2015-04-01"}
 
 _PERMISSION: Final = ("Forbidden.RAM", "NoPermis", "ActionUnauthorized", "RealName")
 """Beginnings of codes about what a proven asker may not do: newer keys of the same source would not help."""
@@ -46,9 +47,11 @@ class Call:
     region: str
     kind: LaneKind
     params: Mapping[str, str]
-    """Without RegionId, which every call has."""
+    """Without RegionId, which every call of the image API has."""
     submits: bool = False
     """It starts a task: an answer that cannot be read leaves open whether it did."""
+    service: Service = "ecs"
+    """The image API, or the token service beside it."""
 
 
 class Client:
@@ -115,6 +118,14 @@ class Client:
         except CircuitOpen as error:
             return Told(Answer("never_sent", str(error)))
 
+    async def let_in(self, region: str) -> None:
+        """Send nothing.
+
+        :raises CircuitOpen: the account is closed off.
+        """
+        async with self._gate.enter(region, "read") as permit:
+            permit.judged(Answer("never_sent", "nothing was to be sent"))
+
     async def _once(self, asked: Call, permit: Permit, *, last: bool) -> tuple[Told, bool]:
         """One request, judged; and whether it is worth another that is signed anew."""
         try:
@@ -123,9 +134,9 @@ class Client:
             permit.judged(refused.answer)
             return Told(refused.answer), False
         told = await self._wire.ask(
-            f"{self._account.lane(asked.region)}/{asked.kind}",
+            f"{self._account.lane(asked.region)}/{asked.kind if asked.service == 'ecs' else asked.service}",
             self._signed(asked, keys),
-            lambda reply: read(reply, action=asked.api, submits=asked.submits),
+            lambda reply: _read(asked, reply),
         )
         late = told.answer.vendor_code in CLOCK
         if told.reply is not None:
@@ -155,41 +166,38 @@ class Client:
             return False
 
     def _signed(self, asked: Call, keys: Keys) -> Request:
-        base = endpoints.images(self._account, asked.region)
+        where = endpoints.images if asked.service == "ecs" else endpoints.tokens
+        base = where(self._account, asked.region)
         host, _, prefix = base.partition("://")[2].partition("/")
-        params = {"RegionId": asked.region, **asked.params}
-        sign = self._acs3 if self._signature == "acs3" else self._rpc_v1
-        query, headers = sign(asked.api, params, keys, host, f"/{prefix}")
+        params = {**({"RegionId": asked.region} if asked.service == "ecs" else {}), **asked.params}
+        sent = replace(asked, params=params)
+        if self._signature == "acs3":
+            query, headers = self._acs3(sent, keys, host, f"/{prefix}")
+        else:
+            query, headers = self._rpc_v1(sent, keys), {}
         headers = {"Accept": "application/json", "host": host, **headers}
-        return Request(asked.api, "POST", f"{base}{'' if prefix else '/'}?{query}", headers)
+        return Request(asked.api, "POST", f"{base}{'' if prefix else '/'}{f'?{query}' if query else ''}", headers)
 
-    def _acs3(
-        self, api: str, params: Mapping[str, str], keys: Keys, host: str, path: str
-    ) -> tuple[str, dict[str, str]]:
+    def _acs3(self, asked: Call, keys: Keys, host: str, path: str) -> tuple[str, dict[str, str]]:
+        """The query, and the headers with their signature."""
         token = {"x-acs-accesskey-id": keys.id, "x-acs-security-token": keys.token} if keys.token else {}
         headers = {
             "host": host,
-            "x-acs-action": api,
-            "x-acs-version": VERSION,
+            "x-acs-action": asked.api,
+            "x-acs-version": VERSIONS[asked.service],
             "x-acs-date": timestamp(self.vendor_now()),
             "x-acs-signature-nonce": str(self._nonce()),
             "x-acs-content-sha256": EMPTY_HASH,
             **token,
         }
-        proof = authorization(Signable("POST", params, headers, path), keys.id, keys.secret)
-        return query_text(params), {**headers, "authorization": proof}
+        proof = authorization(Signable("POST", asked.params, headers, path), keys.id, keys.secret)
+        return query_text(asked.params), {**headers, "authorization": proof}
 
-    def _rpc_v1(
-        self,
-        api: str,
-        params: Mapping[str, str],
-        keys: Keys,
-        host: str,  # noqa: ARG002 - this signature leaves host and path out
-        path: str,  # noqa: ARG002
-    ) -> tuple[str, dict[str, str]]:
+    def _rpc_v1(self, asked: Call, keys: Keys) -> str:
+        """The query with its signature, which leaves host and path out."""
         common = {
-            "Action": api,
-            "Version": VERSION,
+            "Action": asked.api,
+            "Version": VERSIONS[asked.service],
             "Format": "JSON",
             "AccessKeyId": keys.id,
             "SignatureMethod": "HMAC-SHA1",
@@ -198,8 +206,16 @@ class Client:
             "Timestamp": timestamp(self.vendor_now()),
             **({"SecurityToken": keys.token} if keys.token else {}),
         }
-        signed = {**params, **common}
-        return query_text({**signed, "Signature": rpc_signature("POST", signed, keys.secret)}), {}
+        signed = {**asked.params, **common}
+        return query_text({**signed, "Signature": rpc_signature("POST", signed, keys.secret)})
+
+
+def _read(asked: Call, reply: Reply) -> Told:
+    told = read(reply, action=asked.api, submits=asked.submits)
+    if asked.service == "sts" and told.answer.vendor_code.startswith(_PERMISSION):
+        # Who may not ask for its own name may do everything else all the same.
+        return told._replace(answer=replace(told.answer, klass="permanent_config"))
+    return told
 
 
 def first_send(job: Job) -> int:
