@@ -74,6 +74,7 @@ class Asked:
     account: Account
     around: Around
     wire: Wire
+    clock: Clock
 
     @property
     def spec(self) -> CredentialSpec:
@@ -101,7 +102,7 @@ class Credentials:
         sources: Mapping[str, Source] | None = None,
     ) -> None:
         """``sources``: the cloud's own, where it has no row in :data:`SOURCES`."""
-        self._asked = Asked(account, around, wire)
+        self._asked = Asked(account, around, wire, clock)
         self._clock = clock
         self._sources = SOURCES[account.cloud] if sources is None else sources
         self._keys: Keys | None = None
