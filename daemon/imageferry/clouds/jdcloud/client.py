@@ -7,18 +7,18 @@ refused because of its nonce, of our clock, of its keys or of how its token was 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 from urllib.parse import unquote
 
 import structlog
 
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.jdcloud.codes import NONCE_USED, NOT_PROVEN, about_running, classify
-from imageferry.clouds.jdcloud.sign import V2, Scheme, Scope, Signable, authorization, path_text, query_text
+from imageferry.clouds.jdcloud.dialect import OTHER_FORM, Dialect, TokenForm, token_text
+from imageferry.clouds.jdcloud.sign import Scope, Signable, authorization, path_text, query_text
 from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
@@ -41,18 +41,6 @@ _SERVER: Final = 500
 _UNPROVEN: Final = 401
 
 log = structlog.get_logger(__name__)
-
-TokenForm = Literal["base64", "raw"]
-OTHER_FORM: Final[dict[TokenForm, TokenForm]] = {"base64": "raw", "raw": "base64"}
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """What of a request's signature the vendor's own tools do not agree on."""
-
-    scheme: Scheme = V2
-    token: TokenForm = "base64"  # noqa: S105 - how one is written
-    """How the header of a temporary key's token is tried first; the other way is tried where it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,8 +182,7 @@ class Client:
             "x-jdcloud-nonce": str(self._nonce()),
         }
         if keys.token:
-            token = b64encode(keys.token.encode()).decode() if form == "base64" else keys.token
-            headers["x-jdcloud-security-token"] = token
+            headers["x-jdcloud-security-token"] = token_text(keys.token, form)
         method = "POST" if asked.body else "GET"
         signable = Signable(method, path, asked.query, headers, asked.body)
         proof = authorization(signable, Scope(asked.region, SERVICE), keys.id, keys.secret, self._scheme)
