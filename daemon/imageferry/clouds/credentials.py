@@ -69,7 +69,7 @@ class Silent(Unreachable):
 class Around:
     """What the sources of keys look into; given, so that nothing is taken from the process by itself."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     home: Path
     etc: Path = Path("/etc")
     metadata: str | None = None

@@ -1,0 +1,243 @@
+"""Roles at every cloud, taken over real HTTP from the rehearsals' own token services."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from structlog.testing import capture_logs
+
+from imageferry.clouds.credentials import Around, Asked, Keys, Wrong
+from imageferry.clouds.roles import MOST, take_all
+from imageferry.core.times import SECOND
+from imageferry.errors import Refused
+from imageferry.rehearsal.misbehaviour import Misbehaviour
+from imageferry.rehearsal.options import REHEARSAL_KEY
+from imageferry.telemetry import secrets
+from imageferry.telemetry.secrets import forget_secret, scrub
+from support.clocks import START
+from support.role_scenes import KINDS, Scene, role_scene
+
+CLOUDS = tuple(KINDS)
+STRICT = tuple(name for name, kind in KINDS.items() if kind.external_ids)
+EXTERNAL_ID = "made-up-external-id"
+
+every_cloud = pytest.mark.parametrize("cloud", CLOUDS)
+
+
+@pytest.fixture(autouse=True)
+def _forgotten_afterwards() -> Iterator[None]:
+    """A rehearsal's chance is seeded: its temporary keys are other rehearsals' request ids."""
+    before = set(secrets._vault._values)
+    yield
+    for value in set(secrets._vault._values) - before:
+        forget_secret(value)
+
+
+@every_cloud
+async def test_the_api_takes_the_keys_of_a_role(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        keys = await scene.credentials.get()
+        assert await scene.looks()
+        [session] = scene.server.world.sessions
+    assert keys == Keys(session.secret_id, session.secret_key, session.token, keys.expires_at)
+    assert (scene.taken(), scene.gate.classes) == (1, ["ok"])
+
+
+@every_cloud
+async def test_a_roles_keys_hold_as_long_as_was_asked_for(cloud: str) -> None:
+    async with role_scene(cloud, role={"duration": 7200.0}) as scene:
+        assert (await scene.credentials.get()).expires_at == START + 7200 * SECOND
+
+
+@every_cloud
+async def test_a_roles_keys_are_renewed_before_they_end_and_once_for_all_who_ask(cloud: str) -> None:
+    async with role_scene(cloud, role={"duration": 3600.0}) as scene:
+        first = await scene.credentials.get()
+        scene.clock.jump(3299)
+        assert await scene.credentials.get() == first
+        scene.clock.jump(1)
+        async with anyio.create_task_group() as group:
+            for _ in range(10):
+                group.start_soon(scene.credentials.get)
+        assert await scene.credentials.get() != first
+        assert await scene.looks()
+    assert scene.taken() == 2
+
+
+@every_cloud
+async def test_keys_that_the_vendor_ends_early_are_read_anew_once(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        await scene.credentials.get()
+        scene.end_sessions()
+        assert await scene.looks()
+    assert (scene.taken(), scene.gate.classes) == (2, ["retry", "ok"])
+
+
+@every_cloud
+async def test_a_role_that_is_not_given_is_named_with_what_to_do(cloud: str) -> None:
+    name = KINDS[cloud].facts.role.example + "2"
+    async with role_scene(cloud, role={"name": name}) as scene:
+        with pytest.raises(Refused) as caught:
+            await scene.credentials.get()
+    assert caught.value.answer.klass == "auth"
+    assert f"the role {name}" in str(caught.value)
+    assert "look whether it exists and trusts these keys" in str(caught.value)
+    assert scene.taken() == 1
+
+
+@every_cloud
+async def test_wrong_base_keys_do_not_become_a_role(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        scene.server.change({"keys": [{"secret_id": REHEARSAL_KEY.secret_id, "secret_key": "another"}]})
+        with pytest.raises(Refused) as caught:
+            await scene.credentials.get()
+    assert caught.value.answer.klass == "auth"
+
+
+@pytest.mark.parametrize("cloud", STRICT)
+async def test_a_role_is_given_for_its_external_id_only(cloud: str) -> None:
+    name = KINDS[cloud].facts.role.example
+    async with role_scene(cloud, role={"external_id": EXTERNAL_ID}, external_ids={name: EXTERNAL_ID}) as scene:
+        assert await scene.looks()
+    async with role_scene(cloud, role={"external_id": "other-id"}, external_ids={name: EXTERNAL_ID}) as scene:
+        with pytest.raises(Refused) as caught:
+            await scene.credentials.get()
+    assert "other-id" not in str(caught.value)
+
+
+@every_cloud
+@pytest.mark.parametrize("skew", [-1800.0, 1800.0])
+async def test_a_clock_that_is_off_is_put_right_by_the_vendors_and_keys_end_by_our_own(cloud: str, skew: float) -> None:
+    async with role_scene(cloud, clock_skew_seconds=skew) as scene:
+        keys = await scene.credentials.get()
+    assert keys.expires_at is not None
+    assert abs(keys.expires_at - (START + scene.account.credentials.role.duration * SECOND)) <= SECOND  # type: ignore[union-attr]
+    assert scene.taken() == 2
+
+
+@every_cloud
+async def test_while_the_token_service_is_away_keys_that_hold_are_used_and_then_nothing_is_sent(cloud: str) -> None:
+    async with role_scene(cloud, role={"duration": 3600.0}) as scene:
+        first = await scene.credentials.get()
+        scene.server.misbehave(_away(scene.kind.assume))
+        scene.clock.jump(3400)
+        assert await scene.credentials.get() == first
+        scene.clock.jump(300)
+        with pytest.raises(Refused) as caught:
+            await scene.credentials.get()
+    assert caught.value.answer.klass == "never_sent"
+
+
+@every_cloud
+async def test_a_token_service_that_is_too_busy_is_asked_again_later(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        scene.server.misbehave(_away(scene.kind.assume, "throttle"))
+        with pytest.raises(Refused) as caught:
+            await scene.credentials.get()
+        scene.server.behave()
+        assert await scene.looks()
+    assert caught.value.answer.klass == "never_sent"
+
+
+@every_cloud
+async def test_a_role_may_be_taken_with_the_keys_of_another(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        keys = await take_all(asked(scene), base_keys(), [scene.kind.role()] * 2, scene.credentials._assume)  # type: ignore[arg-type]
+        assert [key.secret_id for key in scene.server.world.sessions][-1] == keys.id
+    assert scene.taken() == 2
+
+
+async def test_roles_are_not_taken_one_after_another_without_end() -> None:
+    async with role_scene("tencent") as scene:
+        roles = [scene.kind.role()] * (MOST + 1)
+        with pytest.raises(Wrong, match=f"{MOST + 1} roles are to be taken"):
+            await take_all(asked(scene), base_keys(), roles, scene.credentials._assume)  # type: ignore[arg-type]
+    assert scene.taken() == 0
+
+
+@every_cloud
+@pytest.mark.parametrize("source", ["env", "chain"])
+async def test_a_role_is_taken_with_the_keys_that_a_source_finds(cloud: str, source: str) -> None:
+    environ = dict(zip(KINDS[cloud].variables, (REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key), strict=True))
+    async with role_scene(cloud, source=source, around=Around(environ, Path("/nowhere"))) as scene:
+        assert await scene.looks()
+        assert await scene.looks()
+    assert (scene.taken(), scene.gate.classes) == (1, ["ok", "ok"])
+
+
+@every_cloud
+async def test_a_source_without_keys_takes_no_role(cloud: str) -> None:
+    async with role_scene(cloud, source="env") as scene:
+        with pytest.raises(Refused, match="the environment has no") as caught:
+            await scene.credentials.get()
+    assert (caught.value.answer.klass, scene.taken()) == ("auth", 0)
+
+
+# --- secrets -------------------------------------------------------------------------------------------------------
+
+
+@every_cloud
+async def test_no_secret_is_in_an_error_a_log_or_a_repr(cloud: str) -> None:
+    faults = [
+        {"role": {"name": KINDS[cloud].facts.role.example + "2", "external_id": EXTERNAL_ID}},
+        {"role": {"external_id": EXTERNAL_ID}},
+    ]
+    told: list[str] = []
+    hidden = {REHEARSAL_KEY.secret_key, EXTERNAL_ID}
+    with capture_logs() as lines:
+        for fault in faults:
+            async with role_scene(cloud, **fault) as scene:
+                for step in (scene.credentials.get, scene.looks, scene.looks):
+                    told += await _said(step)
+                    scene.end_sessions()
+                    scene.server.misbehave(_away(scene.kind.assume, count=1))
+                told += [repr(each) for each in (asked(scene), scene.account, scene.account.credentials.role)]
+                hidden |= {key.secret_key for key in scene.server.world.sessions}
+                hidden |= {key.token for key in scene.server.world.sessions}
+    everything = "\n".join((*told, *map(repr, lines)))
+    assert len(hidden) >= 4
+    assert [secret for secret in hidden - {""} if secret in everything] == []
+
+
+async def test_base_keys_are_hidden_too_and_what_was_replaced_is_forgotten() -> None:
+    async with role_scene("tencent", role={"duration": 3600.0}) as scene:
+        first = await scene.credentials.get()
+        assert scrub(f"{REHEARSAL_KEY.secret_key} {first.secret} {first.token}") == "[redacted] [redacted] [redacted]"
+        scene.clock.jump(3500)
+        await scene.credentials.get()
+        assert scrub(f"{first.secret} {first.token}") == f"{first.secret} {first.token}"
+        assert scrub(REHEARSAL_KEY.secret_key) == "[redacted]"
+
+
+async def test_where_no_way_to_take_a_role_is_known_the_keys_are_not_used_without_it() -> None:
+    async with role_scene("tencent") as scene:
+        scene.credentials._assume = None
+        with pytest.raises(Refused, match="roles cannot be taken at tencent"):
+            await scene.credentials.get()
+
+
+def asked(scene: Scene) -> Asked:
+    return scene.credentials._asked
+
+
+def _away(action: str, fault: Any = "status", **more: Any) -> Misbehaviour:
+    given = {"status": 503, **more} if fault == "status" else more
+    return Misbehaviour(fault=fault, action=action, **given)
+
+
+async def _said(step: Callable[[], Awaitable[object]]) -> list[str]:
+    """What a step that may fail says of it, its causes and frames included."""
+    try:
+        await step()
+    except Refused as refused:
+        return ["".join(traceback.format_exception(refused)), repr(refused), repr(refused.answer)]
+    return []
+
+
+def base_keys() -> Keys:
+    return Keys(REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key)
