@@ -12,6 +12,7 @@ from typing import Final
 from imageferry.core.machine import END_STATES, MOVES, STATES
 from imageferry.settings import settings_table
 from imageferry.telemetry.metrics import Metrics
+from support import credential_docs
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 HOW: Final = "<!-- Made from the code; renew it with: PYTHONPATH=tests .venv/bin/python -m support.docs -->"
@@ -67,7 +68,17 @@ def states() -> str:
     )
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"settings.md": settings, "metrics.md": metrics, "states.md": states}
+def credentials() -> str:
+    """Where keys come from, per cloud."""
+    return f"# Credentials\n\n{HOW}\n\n{credential_docs.credentials()}"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "states.md": states,
+    "credentials.md": credentials,
+}
 """Page -> what makes it."""
 
 

@@ -1,17 +1,44 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
+from imageferry.clouds.facts import FACTS
+from imageferry.clouds.registry import CLOUDS
 from imageferry.core.machine import MOVES, STATES
+from imageferry.settings import load
+from imageferry.settings.credentials import SOURCES
+from support.credential_docs import PLACES
 from support.docs import DOCS, PAGES, pages
+from support.markdown import blocks
 
 
 @pytest.mark.parametrize("name", PAGES)
 def test_a_generated_page_is_as_the_code_is_now(name: str) -> None:
     hint = "renew it: PYTHONPATH=tests .venv/bin/python -m support.docs"
     assert (DOCS / name).read_text(encoding="utf-8") == pages()[name], hint
+
+
+def test_the_roles_of_the_page_about_credentials_are_taken_as_they_are_written(tmp_path: Path) -> None:
+    only = blocks("yaml", pages=["docs/credentials.md"])[-1]
+    config = tmp_path / "imageferry.yaml"
+    config.write_text(only.text)
+    roles = {account.cloud: account.credentials.role for account in load(config, {}).accounts}
+    assert {cloud: role and role.name for cloud, role in roles.items()} == {
+        cloud: facts.role.example for cloud, facts in FACTS.items()
+    }
+
+
+def test_every_cloud_that_runs_has_its_sources_on_the_page_about_credentials() -> None:
+    assert PLACES.keys() == CLOUDS.keys()
+
+
+@pytest.mark.parametrize("cloud", PLACES)
+def test_every_source_that_a_chain_asks_has_a_word_of_the_settings(cloud: str) -> None:
+    places = PLACES[cloud]
+    assert {step.word for step in (*places.chain, *places.beside)} <= set(SOURCES) - {"chain", "static"}
 
 
 def test_the_diagram_has_every_move_and_no_other() -> None:

@@ -72,10 +72,10 @@ async def test_a_roles_keys_are_renewed_before_they_end_and_once_for_all_who_ask
 @every_cloud
 async def test_keys_that_the_vendor_ends_early_are_read_anew_once(cloud: str) -> None:
     async with role_scene(cloud) as scene:
-        await scene.credentials.get()
+        assert await scene.looks()
         scene.end_sessions()
         assert await scene.looks()
-    assert (scene.taken(), scene.gate.classes) == (2, ["retry", "ok"])
+    assert (scene.taken(), scene.gate.classes) == (2, ["ok", "retry", "ok"])
 
 
 @every_cloud
@@ -176,6 +176,15 @@ async def test_a_source_without_keys_takes_no_role(cloud: str) -> None:
         with pytest.raises(Refused, match="the environment has no") as caught:
             await scene.credentials.get()
     assert (caught.value.answer.klass, scene.taken()) == ("auth", 0)
+
+
+@pytest.mark.parametrize(("encoding", "requests"), [("base64", 1), ("raw", 2)])
+async def test_jdclouds_other_way_to_write_a_token_is_tried_before_the_role_is_taken_again(
+    encoding: str, requests: int
+) -> None:
+    async with role_scene("jdcloud", session_encoding=encoding) as scene:
+        assert await scene.looks()
+        assert (scene.taken(), scene.server.requests.asked("describeImages")) == (1, requests)
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------

@@ -82,6 +82,8 @@ class Client:
         self._scheme = dialect.scheme
         self._form = dialect.token
         self._form_proven = False
+        self._refused_keys: Keys | None = None
+        self._refused_forms: set[TokenForm] = set()
         self._nonce = nonce
         self.time = VendorTime()
 
@@ -158,12 +160,20 @@ class Client:
         if abs(off) > CLOCK_OFF:
             log.warning("the clock is off; the vendor's is used", seconds=round(off / SECOND))
             return True
-        if await self._renewed(keys):
+        if keys.token and not self._form_proven and self._other_form(keys, form):
             return True
-        if keys.token and not self._form_proven:
-            self._form = OTHER_FORM[form]
-            return True
-        return False
+        return await self._renewed(keys)
+
+    def _other_form(self, keys: Keys, form: TokenForm) -> bool:
+        """Turn to the other way of writing a token; whether that is still untried with these keys.
+
+        Newer keys would tell nothing before it: a source that gives out others each time always has some.
+        """
+        if self._refused_keys != keys:
+            self._refused_keys, self._refused_forms = keys, set()
+        self._refused_forms.add(form)
+        self._form = OTHER_FORM[form]
+        return self._form not in self._refused_forms
 
     async def _renewed(self, keys: Keys) -> bool:
         try:

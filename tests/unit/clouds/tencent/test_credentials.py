@@ -8,6 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from imageferry.clouds.credentials import Around, Credentials, Keys
 from imageferry.clouds.tencent.credentials import ASSUME, SOURCES
@@ -15,9 +18,11 @@ from imageferry.clouds.wire import Wire
 from imageferry.core.account import CredentialSpec, Role
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
+from imageferry.rehearsal.connection import OwnConnection
 from imageferry.rehearsal.options import REHEARSAL_KEY
 from imageferry.rehearsal.tencent import TencentRehearsal
 from imageferry.telemetry import secrets
+from imageferry.telemetry.http import serving
 from imageferry.telemetry.metrics import Metrics
 from imageferry.telemetry.secrets import forget_secret
 from support.accounts import tencent_account
@@ -152,3 +157,25 @@ async def test_an_absent_token_file_is_named(tmp_path: Path) -> None:
         with pytest.raises(Refused, match="there is no file") as caught:
             await source.get()
     assert str(tmp_path / "token") in str(caught.value)
+
+
+# --- the machine ---------------------------------------------------------------------------------------------------
+
+
+async def test_the_environment_may_name_the_machines_role_so_that_nobody_is_asked_for_it() -> None:
+    asked: list[str] = []
+
+    async def gives(request: Request) -> Response:
+        asked.append(request.url.path)
+        keys = {"TmpSecretId": "id-1", "TmpSecretKey": "secret-1", "Token": "token-1", "ExpiredTime": 1_800_000_000}
+        return JSONResponse({"Code": "Success", **keys})
+
+    app = OwnConnection(routes=[Route("/{path:path}", gives)])
+    clock = FakeClock()
+    async with serving(app, "127.0.0.1", 0, drain=1) as (host, port):
+        account = tencent_account(credentials=CredentialSpec(source="instance"))
+        wire = Wire(account, clock, Metrics())
+        around = Around({"TENCENTCLOUD_CAM_ROLE_NAME": "ferry"}, Path("/nowhere"), metadata=f"http://{host}:{port}")
+        keys = await Credentials(account, around, wire, clock, SOURCES, ASSUME).get()
+        await wire.aclose()
+    assert (keys.id, asked) == ("id-1", ["/latest/meta-data/cam/security-credentials/ferry"])
