@@ -78,9 +78,9 @@ _NEVER: Final = (
 
 ROLE: Final = RoleFacts(
     word="role_arn",
-    meaning="the RAM role that the source's keys take, such as `acs:ram::100000000001:role/imageferry`",
+    meaning="the RAM role that the source's keys take, such as `acs:ram::1000000000000001:role/imageferry`",
     pattern=r"acs:ram::[0-9]+:role/\S+",
-    example="acs:ram::100000000001:role/imageferry",
+    example="acs:ram::1000000000000001:role/imageferry",
     external_id=r"[\w+=,.@:/-]{2,1224}",
     session_name=r"[A-Za-z0-9.@_-]{2,64}",
     shortest=900.0,
