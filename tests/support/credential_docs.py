@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
+from imageferry.clouds.aliyun import credentials as aliyun
 from imageferry.clouds.credentials import MARGIN, Step
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.huawei import credentials as huawei
@@ -16,7 +17,7 @@ from imageferry.clouds.tencent import credentials as tencent
 from imageferry.core.facts import CloudFacts
 from imageferry.core.times import SECOND
 from imageferry.core.units import duration_text
-from imageferry.settings.credentials import keys_of_static
+from imageferry.settings.credentials import SOURCES, keys_of_static
 from imageferry.settings.roles import SESSION
 
 
@@ -30,6 +31,7 @@ class Places(NamedTuple):
 
 PLACES: Final[Mapping[str, Places]] = {
     "tencent": Places(tencent.CHAIN, (), tencent.NOTES),
+    "aliyun": Places(aliyun.CHAIN, (), aliyun.NOTES),
     "huawei": Places(huawei.CHAIN, (), huawei.NOTES),
     "jdcloud": Places(jdcloud.CHAIN, jdcloud.BESIDE, jdcloud.NOTES),
 }
@@ -129,7 +131,8 @@ def _cloud(facts: CloudFacts, places: Places) -> Iterator[str]:
     yield "| in a chain | `source` | where it looks |"
     yield "|---|---|---|"
     for number, step in enumerate(places.chain, 1):
-        yield f"| {number} | `{step.word}` | {step.where} |"
+        word = f"`{step.word}`" if step.word in SOURCES else "in a chain only"
+        yield f"| {number} | {word} | {step.where} |"
     for step in places.beside:
         yield f"| no | `{step.word}` | {step.where} |"
     words = ", ".join(f"`{word}`" for word in keys_of_static(facts))

@@ -8,6 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from imageferry.clouds.aliyun.adapter import AliyunCloud
+from imageferry.clouds.aliyun.facts import FACTS as ALIYUN
 from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.huawei.adapter import HuaweiCloud
 from imageferry.clouds.huawei.facts import FACTS as HUAWEI
@@ -20,8 +22,9 @@ from imageferry.core.facts import CloudFacts
 from imageferry.core.image import Image
 from imageferry.core.times import SECOND
 from imageferry.telemetry.metrics import Metrics
-from support import huawei_rehearsals, jdcloud_rehearsals, rehearsals
+from support import aliyun_rehearsals, huawei_rehearsals, jdcloud_rehearsals, rehearsals
 from support.accounts import tencent_account
+from support.aliyun_stages import aliyun_account
 from support.clocks import FakeClock
 from support.gates import OpenGate
 from support.huawei_stages import STATIC, huawei_account
@@ -62,6 +65,16 @@ KINDS = {
         rehearsals.REGION,
         "AssumeRole",
         ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"),
+        external_ids=True,
+    ),
+    "aliyun": Kind(
+        ALIYUN,
+        aliyun_rehearsals.aliyun,
+        aliyun_account,
+        AliyunCloud,
+        aliyun_rehearsals.REGION,
+        "AssumeRole",
+        ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
         external_ids=True,
     ),
     "huawei": Kind(

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import CLOUDS
 from support.commands import invoke
 from support.daemons import EXPORT_ALL, House
 
 
-def test_an_account_of_a_cloud_without_an_adapter_is_refused_with_the_clouds_that_run(tmp_path: Path) -> None:
+def test_an_account_of_a_cloud_without_an_adapter_is_refused_with_the_clouds_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(CLOUDS, "aliyun")
     credentials = {"source": "static", **dict.fromkeys(FACTS["aliyun"].credential_words, "example")}
     account = {"cloud": "aliyun", "regions": ["cn-hangzhou"], "credentials": credentials}
     policy = {**EXPORT_ALL, "match": {"cloud": "aliyun"}}

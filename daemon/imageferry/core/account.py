@@ -53,6 +53,8 @@ class Role:
     """How the vendor's audit trail calls us."""
     duration: float
     """Seconds that its keys are to hold."""
+    policy: str = field(default="", repr=False)
+    """What the keys may do at most, in the vendor's words; empty: whatever the role may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

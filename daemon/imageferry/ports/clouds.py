@@ -41,6 +41,14 @@ class Gone(NamedTuple):
 Look = Image | Gone
 
 
+class ImagePage(NamedTuple):
+    """Some of an account's own images in a region."""
+
+    images: Sequence[Image]
+    marker: str | None
+    """Of the next page, opaque to all but the cloud that gave it; None: this was the last one."""
+
+
 class Frozen(NamedTuple):
     """A request as it is written down before it is sent."""
 

@@ -50,8 +50,8 @@ async def test_the_api_takes_the_keys_of_a_role(cloud: str) -> None:
 
 @every_cloud
 async def test_a_roles_keys_hold_as_long_as_was_asked_for(cloud: str) -> None:
-    async with role_scene(cloud, role={"duration": 7200.0}) as scene:
-        assert (await scene.credentials.get()).expires_at == START + 7200 * SECOND
+    async with role_scene(cloud, role={"duration": 3600.0}) as scene:
+        assert (await scene.credentials.get()).expires_at == START + 3600 * SECOND
 
 
 @every_cloud

@@ -12,11 +12,13 @@ from imageferry.core.account import CredentialSpec
 from imageferry.core.job import Job
 from imageferry.ports import Progress
 from imageferry.rehearsal.options import REHEARSAL_KEY
-from support import huawei_stages, jdcloud_stages
+from support import aliyun_stages, huawei_stages, jdcloud_stages
 
 TOKEN = "token/+=1"
-STAGES: Mapping[str, Any] = {"huawei": huawei_stages, "jdcloud": jdcloud_stages}
+STAGES: Mapping[str, Any] = {"aliyun": aliyun_stages, "huawei": huawei_stages, "jdcloud": jdcloud_stages}
 WALKS: Mapping[tuple[str, str, str], Mapping[str, Any]] = {
+    ("aliyun", "signature", "acs3"): {"signatures": ["acs3"]},
+    ("aliyun", "signature", "rpc_v1"): {"signatures": ["rpc1"]},
     ("huawei", "export_version", "v1"): {},
     ("huawei", "export_version", "v2.1"): {},
     ("jdcloud", "signature", "jdcloud2"): {"algorithms": ["JDCLOUD2"]},
