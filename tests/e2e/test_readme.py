@@ -33,6 +33,7 @@ from imageferry.sources.cloudevents import Codec, Told
 from imageferry.sources.facts import claimed
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
+from support.aliyun_rehearsals import aliyun
 from support.commands import run, started
 from support.daemons import account
 from support.huawei_rehearsals import huawei
@@ -198,6 +199,15 @@ def test_the_examples_of_jd_clouds_rehearsal_are_taken() -> None:
     assert rehearsal.world.options.image_quota == 20
 
 
+def test_the_examples_of_alibaba_clouds_rehearsal_are_taken() -> None:
+    [images], [options] = (blocks("json", title) for title in ("aliyun-images", "aliyun-options"))
+    rehearsal = aliyun(**json.loads(options.text))
+    for each in TypeAdapter(list[NewImage]).validate_python(json.loads(images.text)):
+        rehearsal.add_image(each)
+    assert [image["ProductCode"] for image in rehearsal.state(["images"])["images"]] == ["", "cmjj000001"]
+    assert rehearsal.world.options.exports_a_week == 10
+
+
 def test_the_examples_of_huawei_clouds_rehearsal_are_taken() -> None:
     [images], [options] = (blocks("json", title) for title in ("huawei-images", "huawei-options"))
     rehearsal = huawei(**json.loads(options.text))
@@ -220,7 +230,7 @@ def test_no_block_goes_unseen() -> None:
     known = {("yaml", ""), ("mermaid", ""), ("console", ""), *(("yaml", title) for title in STORY)}
     known |= {("json", title) for title in ("events.ndjson", "event-in", "event-out", "data-in")}
     known |= {("json", title) for title in ("images", "options", "misbehaviours", "jdcloud-images", "jdcloud-options")}
-    known |= {("json", title) for title in ("huawei-images", "huawei-options")}
+    known |= {("json", title) for title in ("huawei-images", "huawei-options", "aliyun-images", "aliyun-options")}
     fenced = {
         (language, title)
         for page in PAGES

@@ -92,9 +92,14 @@ def _check_texts(call: Call, options: AliyunOptions) -> None:
 
 def _check_kind(image: StoredImage) -> None:
     own, data = facts_of(image), image.facts.data_disks_gib
+    market = own.product_code != "" or image.facts.market_derived
     rules = (
         (alias_of(image) != "self", "ImageNotSupported", "The specified image is not a custom image."),
-        (own.product_code != "" or image.facts.market_derived, "ImageNotSupported", "It comes from the Marketplace."),
+        (
+            own.product_code != "" or image.facts.market_derived,
+            "ImageNotSupported",
+            "The image comes from the Marketplace.",
+        ),
         (image.facts.encrypted, "ImageNotSupported", "The image contains encrypted snapshots."),
         (own.unfit_origin, "InvalidImageCategory.NotSupported", "The source of the image does not support export."),
         (os_of(image) == "windows", "InvalidImageLicense.NotSupported", "The license type does not support export."),

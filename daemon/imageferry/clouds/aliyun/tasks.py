@@ -13,7 +13,7 @@ import structlog
 
 from imageferry.clouds.aliyun.answers import rows, whole
 from imageferry.clouds.aliyun.client import Call, Client
-from imageferry.clouds.aliyun.codes import NO_SUCH_TASK
+from imageferry.clouds.aliyun.codes import EXPORT, NO_SUCH_TASK
 from imageferry.clouds.aliyun.images import moment
 from imageferry.clouds.aliyun.sign import timestamp
 from imageferry.core.answers import Answer
@@ -21,7 +21,6 @@ from imageferry.errors import CircuitOpen
 
 TASKS: Final = "DescribeTasks"
 ATTRIBUTE: Final = "DescribeTaskAttribute"
-EXPORT: Final = "ExportImage"
 PAGE: Final = 100
 """Ids of one request, and tasks of one answer."""
 MOST_PAGES: Final = 50
