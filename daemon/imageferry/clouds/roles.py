@@ -7,7 +7,7 @@ external id is in any of its errors.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
@@ -20,7 +20,7 @@ from imageferry.telemetry.secrets import register_secret
 CLOCK_OFF: Final = 60 * SECOND
 """A clock that is off by more than this may be why a signature was refused."""
 MOST: Final = 5
-"""Roles that are taken one with the keys of another."""
+"""Roles that may be taken one with the keys of another; profiles that name each other have no end."""
 
 
 class Fault(NamedTuple):
@@ -57,19 +57,6 @@ def taking(sign: Sign, read: Read) -> Assume:
         return given(told, role, reply)
 
     return assume
-
-
-async def take_all(asked: Asked, keys: Keys, roles: Sequence[Role], assume: Assume) -> Keys:
-    """The keys of the last of several roles, each taken with the keys of the one before it.
-
-    :raises Wrong: there are more than may be, or one is not given.
-    :raises Unreachable: it cannot be told now.
-    """
-    if len(roles) > MOST:
-        raise Wrong(f"{len(roles)} roles are to be taken one with the keys of another; at most {MOST} are")
-    for role in roles:
-        keys = await assume(asked, keys, role)
-    return keys
 
 
 async def send(asked: Asked, request: Request) -> Reply:

@@ -11,8 +11,7 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
-from imageferry.clouds.credentials import Around, Asked, Keys, Wrong
-from imageferry.clouds.roles import MOST, take_all
+from imageferry.clouds.credentials import Around, Asked, Keys
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
 from imageferry.rehearsal.misbehaviour import Misbehaviour
@@ -147,17 +146,11 @@ async def test_a_token_service_that_is_too_busy_is_asked_again_later(cloud: str)
 @every_cloud
 async def test_a_role_may_be_taken_with_the_keys_of_another(cloud: str) -> None:
     async with role_scene(cloud) as scene:
-        keys = await take_all(asked(scene), base_keys(), [scene.kind.role()] * 2, scene.credentials._assume)  # type: ignore[arg-type]
-        assert [key.secret_id for key in scene.server.world.sessions][-1] == keys.id
-    assert scene.taken() == 2
-
-
-async def test_roles_are_not_taken_one_after_another_without_end() -> None:
-    async with role_scene("tencent") as scene:
-        roles = [scene.kind.role()] * (MOST + 1)
-        with pytest.raises(Wrong, match=f"{MOST + 1} roles are to be taken"):
-            await take_all(asked(scene), base_keys(), roles, scene.credentials._assume)  # type: ignore[arg-type]
-    assert scene.taken() == 0
+        first = await scene.credentials.get()
+        assume = scene.credentials._assume
+        assert assume is not None
+        keys = await assume(scene.credentials._asked, first, scene.kind.role())
+    assert [each.secret_id for each in scene.server.world.sessions] == [first.id, keys.id]
 
 
 @every_cloud
@@ -246,7 +239,3 @@ async def _said(step: Callable[[], Awaitable[object]]) -> list[str]:
     except Refused as refused:
         return ["".join(traceback.format_exception(refused)), repr(refused), repr(refused.answer)]
     return []
-
-
-def base_keys() -> Keys:
-    return Keys(REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key)

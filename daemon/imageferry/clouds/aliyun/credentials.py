@@ -31,9 +31,8 @@ from imageferry.clouds.credentials import (
     small_file,
     table_of,
 )
-from imageferry.clouds.roles import MOST, send, take_all
+from imageferry.clouds.roles import MOST, send
 from imageferry.clouds.wire import Reply, Request, foreign
-from imageferry.core.account import Role
 from imageferry.core.times import parse_rfc3339
 
 METADATA: Final = "http://100.100.100.200"
@@ -111,25 +110,23 @@ async def _profile(asked: Asked, text: str, path: Path) -> Keys:
     wanted = asked.spec.profile or asked.around.environ.get("ALIBABA_CLOUD_PROFILE") or str(data.get("current") or "")
     if not wanted:
         raise NotHere(f"{path} names no current profile")
-    return await _named(asked, profiles, wanted, path, ())
+    return await _named(asked, profiles, wanted, path)
 
 
-async def _named(
-    asked: Asked, profiles: Sequence[Mapping[str, Any]], wanted: str, path: Path, roles: tuple[Role, ...]
-) -> Keys:
-    """The keys of a profile, and then those of the roles of the profiles that lead to it."""
+async def _named(asked: Asked, profiles: Sequence[Mapping[str, Any]], wanted: str, path: Path, taken: int = 0) -> Keys:
+    """The keys of a profile; ``taken``: how many roles will be taken with them, one after the other."""
     found = next((each for each in profiles if str(each.get("name")) == wanted), None)
     if found is None:
         raise Wrong(f"{path} has no profile {wanted}")
     words = {str(name): str(value) for name, value in found.items() if value is not None}
     where = f"profile {wanted} of {path}"
     if words.get("mode") != CHAINED:
-        keys = await _by_mode(asked, MODES, words.get("mode", "AK"), words, where)
-    elif len(roles) < MOST:
-        return await _named(asked, profiles, words.get("source_profile", ""), path, (role_of(words, where), *roles))
-    else:
-        raise Wrong(f"{where} is the source of {len(roles)} profiles, one behind the other; at most {MOST} may be")
-    return await take_all(asked, keys, roles, ASSUME)
+        return await _by_mode(asked, MODES, words.get("mode", "AK"), words, where)
+    if taken >= MOST:
+        raise Wrong(f"{where} is the source of {taken} profiles, one behind the other; at most {MOST} may be")
+    role = role_of(words, where)
+    keys = await _named(asked, profiles, words.get("source_profile", ""), path, taken + 1)
+    return await ASSUME(at_its_own_sts(asked, words), keys, role)
 
 
 async def _section(asked: Asked, text: str, path: Path) -> Keys:
