@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
 from typing import Any, Final
@@ -21,14 +22,14 @@ from starlette.routing import Route
 
 from imageferry.core.times import SECOND, rfc3339
 from imageferry.ports import Clock
-from imageferry.rehearsal.aliyun_answers import THROTTLING, befallen, refusal, success
+from imageferry.rehearsal.aliyun_answers import GARBAGE, THROTTLING, refusal, success
 from imageferry.rehearsal.aliyun_calls import Call, Operation, World, check_facts, check_parameters
 from imageferry.rehearsal.aliyun_copies import expect_late
 from imageferry.rehearsal.aliyun_gateway import Gateway
 from imageferry.rehearsal.aliyun_images import image_json
 from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.aliyun_storage import place_of, serve
-from imageferry.rehearsal.connection import OwnConnection
+from imageferry.rehearsal.connection import OwnConnection, befallen
 from imageferry.rehearsal.control import control_routes
 from imageferry.rehearsal.journal import OK, Journal, Request
 from imageferry.rehearsal.late import LateWork
@@ -37,6 +38,9 @@ from imageferry.rehearsal.parameters import VendorError
 from imageferry.rehearsal.signatures import Signed
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
+
+GET_BUCKET: Final = "GetBucket"
+"""What the journal calls the list and the facts of a bucket."""
 
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
 _IMAGE_IN_KEY: Final = re.compile(r"m-[a-z0-9]+")
@@ -176,7 +180,7 @@ class AliyunRehearsal:
         elif fault.work == "late":
             expect_late(self.world, call)
             self._late.put_off(call.at + int(fault.after * SECOND), partial(self._work_unseen, operation, call))
-        return befallen(fault)
+        return befallen(fault, GARBAGE)
 
     def _perform(self, operation: Operation, call: Call, now: int) -> dict[str, Any]:
         check_parameters(call, operation.wanted, self.world.options)
@@ -217,8 +221,8 @@ class AliyunRehearsal:
             "OSSBucket": place.bucket,
             "ImageId": image_id,
         }
-        action = HEAD_OBJECT if signed.method == "HEAD" else "GetBucket"
-        call = Call(action, about, "", now)
-        delay, fault = self.world.faults.strike_answer(call.aim())
-        outcome, response = befallen(fault) if fault is not None else serve(self.world, signed, place, now)
+        call = Call(HEAD_OBJECT if signed.method == "HEAD" else GET_BUCKET, about, "", now)
+        # Faults know the storage by one name, whatever it is asked.
+        delay, fault = self.world.faults.strike_answer(replace(call.aim(), action=HEAD_OBJECT))
+        outcome, response = befallen(fault, GARBAGE) if fault is not None else serve(self.world, signed, place, now)
         return await self._answer(call, outcome, response, delay)

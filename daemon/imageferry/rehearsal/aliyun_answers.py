@@ -13,12 +13,12 @@ from starlette.responses import JSONResponse, Response
 
 from imageferry.rehearsal.aliyun_calls import Call
 from imageferry.rehearsal.aliyun_options import AliyunOptions
-from imageferry.rehearsal.connection import Dropped, Hung
-from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.parameters import VendorError
 
 THROTTLING: Final = ("Throttling", "Rejected.Throttling")
 DENIED: Final = "Forbidden.RAM"
+GARBAGE: Final = b'{"RequestId": "'
+"""An answer that was cut off."""
 XML: Final = "text/xml;charset=utf-8"
 
 _NUMBERS: Final[Mapping[int, tuple[str, ...]]] = {
@@ -118,19 +118,6 @@ def refusal(error: VendorError, call: Call, options: AliyunOptions) -> Response:
     if options.error_shape == "lower_case":
         told = {f"{name[0].lower()}{name[1:]}": value for name, value in told.items()}
     return JSONResponse(told, status, headers)
-
-
-def befallen(fault: Misbehaviour) -> tuple[str, Response]:
-    """(what is written down, the answer) for a fault of the connection or of what stands before the API."""
-    done = "" if fault.work == "none" else f", work {fault.work}"
-    if fault.fault == "drop":
-        return f"drop{done}", Dropped()
-    if fault.fault == "hang":
-        return f"hang{done}", Hung()
-    if fault.fault == "garbage":
-        return f"garbage{done}", Response(b'{"RequestId": "', 200, media_type="application/json")
-    page = Response(b"<html>rehearsed</html>", fault.status, media_type="text/html")
-    return f"http {fault.status}{done}", page
 
 
 def _headers(call: Call) -> dict[str, str]:

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, TypeAdapter
 from imageferry.core.times import SECOND
 from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.journal import Journal
-from imageferry.rehearsal.misbehaviour import Aim, Fault, Misbehaviour, Misbehaviours
+from imageferry.rehearsal.misbehaviour import Aim, Misbehaviours
 from imageferry.rehearsal.options import AcceptedKey, checked
 from imageferry.rehearsal.parameters import Shape, VendorError, Wanted
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task
@@ -299,12 +299,6 @@ def page_of(call: Call) -> tuple[int, int, slice]:
     if number < 1 or not 1 <= size <= LARGEST_SIZE:
         raise VendorError("InvalidParameter", "The specified PageNumber or PageSize is out of range.")
     return number, size, slice((number - 1) * size, number * size)
-
-
-def after(struck: Mapping[Fault, Misbehaviour], kind: Fault) -> float:
-    """The seconds of a fault, where it has struck."""
-    fault = struck.get(kind)
-    return fault.after if fault is not None else 0.0
 
 
 # --- images --------------------------------------------------------------------------------------------------------

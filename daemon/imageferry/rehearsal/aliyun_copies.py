@@ -182,9 +182,10 @@ def _check_encryption(image: StoredImage, call: Call, options: AliyunOptions) ->
     key = call.text("KMSKeyId")
     if key and not call.flag("Encrypted"):
         raise VendorError("InvalidEncrypted.NotMatchKmsKeyId", "KMSKeyId needs Encrypted to be true.")
-    if key and options.kms_keys.get(key) != call.text("DestinationRegionId"):
+    home = call.region if options.kms_key_region == "source" else call.text("DestinationRegionId")
+    if key and options.kms_keys.get(key) != home:
         raise VendorError("InvalidParameter.KMSKeyId.NotFound", "The specified KMSKeyId does not exist.")
-    if image.facts.encrypted and not call.flag("Encrypted"):
+    if image.facts.encrypted and not call.flag("Encrypted") and options.encrypted_copies == "asked":
         raise VendorError("OperationDeined.EncryptedSnapshot", "Encrypted snapshots need Encrypted to be true.")
 
 

@@ -18,7 +18,6 @@ from imageferry.rehearsal.aliyun_calls import (
     Call,
     Export,
     World,
-    after,
     alias_of,
     check_available,
     facts_of,
@@ -27,6 +26,7 @@ from imageferry.rehearsal.aliyun_calls import (
 )
 from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.misbehaviour import Aim, Fault, Misbehaviour
+from imageferry.rehearsal.objects import written
 from imageferry.rehearsal.parameters import VendorError, Wanted
 from imageferry.rehearsal.store import GIB, Disk, StoredImage, StoredObject, Task
 
@@ -95,11 +95,7 @@ def _check_kind(image: StoredImage) -> None:
     market = own.product_code != "" or image.facts.market_derived
     rules = (
         (alias_of(image) != "self", "ImageNotSupported", "The specified image is not a custom image."),
-        (
-            own.product_code != "" or image.facts.market_derived,
-            "ImageNotSupported",
-            "The image comes from the Marketplace.",
-        ),
+        (market, "ImageNotSupported", "The image comes from the Marketplace."),
         (image.facts.encrypted, "ImageNotSupported", "The image contains encrypted snapshots."),
         (own.unfit_origin, "InvalidImageCategory.NotSupported", "The source of the image does not support export."),
         (os_of(image) == "windows", "InvalidImageLicense.NotSupported", "The license type does not support export."),
@@ -201,7 +197,7 @@ def _keys(call: Call, image: StoredImage, task_id: str, form: str, options: Aliy
     prefix = call.text("OSSPrefix")
     key = options.key_form if prefix else options.bare_key_form
     disks = ["system", *(f"data_xvd{letter}" for letter in "bcdefghijklmnopqrstuvwxyz")]
-    extension = ".raw.tar.gz" if form == "raw" else f".{form}"
+    extension = ".raw.tar.gz" if form == "raw" and options.packed_raw else f".{form}"
     return tuple(
         key.format(prefix=prefix, image=image.id, task=task_id, disk=disk) + extension
         for disk, _ in zip(disks, image.disks, strict=False)
@@ -209,12 +205,5 @@ def _keys(call: Call, image: StoredImage, task_id: str, form: str, options: Aliy
 
 
 def _object(world: World, disk: Disk, struck: Mapping[Fault, Misbehaviour], ends_at: int) -> StoredObject:
-    late = world.options.object_late_seconds + after(struck, "object_late")
-    grows = world.options.object_grows_seconds + after(struck, "object_grows")
-    appears_at = ends_at + int(late * SECOND)
-    return StoredObject(
-        size=0 if "object_empty" in struck else disk.size_gib * GIB // PACKED,
-        etag=world.store.new_etag().upper(),
-        appears_at=appears_at,
-        whole_at=appears_at + int(grows * SECOND),
-    )
+    etag = f"{world.store.new_etag().upper()}-64"
+    return written(world.options, struck, size=disk.size_gib * GIB // PACKED, etag=etag, ends_at=ends_at)

@@ -35,6 +35,7 @@ from imageferry.rehearsal.aliyun_tasks import (
     describe_task_attribute,
     describe_tasks,
 )
+from imageferry.rehearsal.nonces import UsedNonces
 from imageferry.rehearsal.parameters import VendorError
 from imageferry.rehearsal.signatures import SignatureRefused, Signed
 from imageferry.rehearsal.windows import RateWindows
@@ -104,7 +105,7 @@ class Gateway:
         self._world = world
         self._clock = clock
         self._windows = RateWindows()
-        self._nonces: dict[tuple[str, str], int] = {}
+        self._nonces = UsedNonces()
         self._closed: dict[tuple[str, str], int] = {}
         """(action, region) -> until when it is throttled, whatever its rate."""
 
@@ -153,17 +154,9 @@ class Gateway:
                 proof = check_rpc1(signed.method, envelope.given, world.keys, now, world.options)
         except SignatureRefused as refused:
             raise VendorError(refused.code, refused.message) from None
-        self._check_nonce(proof, now)
-        return proof
-
-    def _check_nonce(self, proof: Proof, now: int) -> None:
-        kept, lane = int(self._world.options.nonce_seconds * SECOND), (proof.key.secret_id, proof.nonce)
-        while self._nonces and now - next(iter(self._nonces.values())) >= kept:
-            del self._nonces[next(iter(self._nonces))]
-        if lane in self._nonces:
+        if not self._nonces.use(proof.key.secret_id, proof.nonce, now, int(world.options.nonce_seconds * SECOND)):
             raise VendorError("SignatureNonceUsed", "Specified signature nonce was used already.")
-        if kept:
-            self._nonces[lane] = now
+        return proof
 
     def _count(self, call: Call) -> None:
         options, lane = self._world.options, (call.action, call.region)

@@ -163,6 +163,8 @@ class AliyunOptions:
     """An object's key without its extension; ``{task}`` may stand in it too."""
     bare_key_form: str = "{image}_{disk}"
     """The same without a prefix."""
+    packed_raw: bool = True
+    """Whether raw objects end with ``.raw.tar.gz``; else with ``.raw``, as in an older sample."""
     format_regions: frozenset[str] = frozenset(FORMATTING)
     """Where an export may have another format than raw."""
     format_elsewhere: Literal["refused", "raw"] = "refused"
@@ -186,6 +188,10 @@ class AliyunOptions:
         "OperationDenied.ImageCopyConflict"
     )
     """The answer to a copy of an image that is being copied."""
+    encrypted_copies: Literal["asked", "always"] = "asked"
+    """``asked``: an encrypted image is only copied with Encrypted; ``always``: it is, and its copy is encrypted."""
+    kms_key_region: Literal["destination", "source"] = "destination"
+    """Where the key of KMSKeyId must be."""
     names_unique: bool = True
     """Whether a copy is refused whose name its region has already."""
     copies_keep_tags: bool = False

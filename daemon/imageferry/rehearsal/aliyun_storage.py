@@ -10,17 +10,16 @@ import base64
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from email.utils import formatdate
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, unquote
 from xml.sax.saxutils import escape
 
 from starlette.responses import Response
 
-from imageferry.core.times import SECOND
 from imageferry.rehearsal.aliyun_calls import World
 from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.aliyun_signatures import check_oss4
+from imageferry.rehearsal.objects import object_headers
 from imageferry.rehearsal.signatures import SignatureRefused, Signed
 
 MOST_KEYS: Final = 1_000
@@ -127,10 +126,7 @@ def _object(world: World, place: Place, now: int) -> Response:
     if seen is None:
         raise SignatureRefused("NoSuchKey", "The specified key does not exist.")
     facts = {
-        "content-length": str(seen.size_at(now)),
-        "content-type": "application/octet-stream",
-        "last-modified": formatdate(min(seen.whole_at, now) // SECOND, usegmt=True),
-        "etag": f'"{seen.etag}-64"',
+        **object_headers(seen, now),
         "x-oss-object-type": "Multipart",
         "x-oss-hash-crc64ecma": str(int(seen.etag[:16], 16)),
         "x-oss-storage-class": "Standard",

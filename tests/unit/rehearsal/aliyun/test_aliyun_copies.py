@@ -113,13 +113,20 @@ async def test_an_image_must_be_one_that_may_be_copied(facts: dict[str, Any], co
     assert await refused(facts) == code
 
 
-async def test_an_encrypted_image_is_copied_encrypted() -> None:
+@pytest.mark.parametrize(("switch", "asked"), [("asked", "true"), ("always", None)])
+async def test_an_encrypted_image_is_copied_encrypted(switch: str, asked: str | None) -> None:
     clock = FakeClock()
-    rehearsal = aliyun(clock)
+    rehearsal = aliyun(clock, encrypted_copies=switch)
     async with calling(rehearsal, clock) as caller:
-        await caller.copy(image(rehearsal, encrypted=True), Encrypted="true")
+        await caller.copy(image(rehearsal, encrypted=True), Encrypted=asked)
         (shown,) = await caller.images(OTHER_REGION)
     assert shown["DiskDeviceMappings"]["DiskDeviceMapping"][0]["Encrypted"] is True
+
+
+async def test_a_key_is_in_the_region_that_the_switch_names() -> None:
+    options = {"kms_keys": {"k1": OTHER_REGION, "k2": REGION}, "kms_key_region": "source"}
+    codes = [await refused(options=options, KMSKeyId=key, Encrypted="true") for key in ("k1", "k2")]
+    assert codes == ["InvalidParameter.KMSKeyId.NotFound", ""]
 
 
 async def test_a_region_may_take_no_copies() -> None:

@@ -247,12 +247,12 @@ async def test_objects_are_named_by_prefix_image_disk_and_format(
     assert (told, sizes) == (keys, [str(1 << 30), str(2 << 30)])
 
 
-async def test_an_object_may_be_named_by_its_task() -> None:
+async def test_an_object_may_be_named_by_its_task_and_not_be_packed() -> None:
     clock = FakeClock()
-    rehearsal = aliyun(clock, key_form="{prefix}_{image}_{task}")
+    rehearsal = aliyun(clock, key_form="{prefix}_{image}_{task}", packed_raw=False)
     async with calling(rehearsal, clock) as caller:
         task_id = await caller.export(image(rehearsal, image_id="m-a"), OSSPrefix="p1")
-    assert rehearsal.tasks[0].objects == (f"p1_m-a_{task_id}.raw.tar.gz",)
+    assert rehearsal.tasks[0].objects == (f"p1_m-a_{task_id}.raw",)
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,17 @@ async def test_storage_faults_hit_the_objects_of_one_image_and_their_bucket() ->
     assert (found, rehearsal.requests.answered("http 502", HEAD_OBJECT)) == ([502, 404], 1)
 
 
+async def test_a_list_is_hit_by_storage_faults_and_by_none_of_the_api() -> None:
+    clock = FakeClock()
+    rehearsal = aliyun(clock)
+    rehearsal.misbehave(Misbehaviour(fault="throttle"))
+    async with calling(rehearsal, clock) as caller:
+        statuses = [(await caller.storage("GET", query="list-type=2")).status_code]
+        rehearsal.misbehave(Misbehaviour(fault="status", action=HEAD_OBJECT, status=502))
+        statuses.append((await caller.storage("GET", query="list-type=2")).status_code)
+    assert (statuses, rehearsal.requests.asked("GetBucket")) == ([200, 502], 2)
+
+
 async def test_a_key_is_the_same_over_a_real_connection() -> None:
     clock = FakeClock()
     rehearsal = aliyun(clock, key_form="镜像/{image} +*~")
