@@ -63,8 +63,9 @@ accounts:
   comes next would be another identity. `imageferry` then says what is wrong and where.
 - The place that had keys is the one that is asked again; the whole chain is only walked again when it has none any
   more.
-- Keys that end are renewed {duration_text(MARGIN / SECOND)} before they do; files, variables and token files are read anew each time.
-  While a renewal fails, keys that still hold are used; when they have ended nothing is sent.
+- Keys that end are renewed {duration_text(MARGIN / SECOND)} before they do, short-lived ones when a third of their time is left. Files,
+  variables and token files are read anew each time. While a renewal fails, keys that still hold are used; when they
+  have ended nothing is sent.
 - Keys that a cloud refuses as expired are read anew once, and the request is signed again.
 - No key, token or external id is in a log, an error, a metric or the ledger.
 

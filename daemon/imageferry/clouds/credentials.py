@@ -27,7 +27,7 @@ from imageferry.ports import Clock
 from imageferry.telemetry.secrets import forget_secret, register_secret
 
 MARGIN: Final = 300 * SECOND
-"""Keys with no more time left than this are read anew."""
+"""Keys with no more time left than this are read anew; of keys that live shortly, a third of what they had."""
 PAUSE: Final = 5.0
 """Seconds between two failed tries to renew keys that still hold."""
 POOL: Final = "credentials"
@@ -175,6 +175,7 @@ class Credentials:
         self._base: Keys | None = None
         self._winner: Source | None = None
         self._lock = anyio.Lock()
+        self._margin = MARGIN
         self._not_before = 0.0
 
     async def get(self) -> Keys:
@@ -204,7 +205,7 @@ class Credentials:
         return keys if self._holds(keys) and self._clock.monotonic() < self._not_before else None
 
     def _lasts(self, keys: Keys) -> bool:
-        return keys.expires_at is None or keys.expires_at - self._clock.now() > MARGIN
+        return keys.expires_at is None or keys.expires_at - self._clock.now() > self._margin
 
     def _holds(self, keys: Keys) -> bool:
         return keys.expires_at is None or keys.expires_at > self._clock.now()
@@ -220,9 +221,9 @@ class Credentials:
             return self._keys
         _hide(self._keys, keys)
         self._keys = keys
-        if not self._lasts(keys):
-            # A source may give the same keys until their very end; it is not asked for every request meanwhile.
-            self._not_before = self._clock.monotonic() + PAUSE
+        if keys.expires_at is not None:
+            # Also where a source gives the same keys until their very end it is not asked for every request.
+            self._margin = min(MARGIN, (keys.expires_at - self._clock.now()) // 3)
         return keys
 
     async def _read(self) -> Keys:

@@ -278,14 +278,22 @@ async def test_keys_that_still_hold_are_used_while_the_metadata_server_fails() -
     assert (tries, len(metadata.asked), said) == (4, 6, 1)
 
 
-async def test_a_source_that_gives_keys_near_their_end_is_not_asked_for_every_request() -> None:
-    async with instance(lives=200) as (source, metadata, clock):
-        for _ in range(3):
+async def test_keys_that_live_shortly_are_kept_until_a_third_of_their_time_is_left() -> None:
+    async with instance(lives=600) as (source, _, clock):
+        seen = []
+        for seconds in (0, 399, 1, 399, 1):
+            clock.jump(seconds)
+            seen.append((await source.get()).id)
+    assert seen == ["id-1", "id-1", "id-2", "id-2", "id-3"]
+
+
+async def test_a_source_that_gives_the_same_keys_until_their_end_is_not_asked_for_every_request() -> None:
+    async with instance(lives=600) as (source, metadata, clock):
+        for _ in range(600):
+            metadata.lives = 600 - round((clock.now() - START) / SECOND)
             await source.get()
-        asked = metadata.given
-        clock.jump(6)
-        await source.get()
-    assert (asked, metadata.given) == (1, 2)
+            clock.jump(1)
+    assert metadata.given <= 20
 
 
 async def test_keys_that_ran_out_and_cannot_be_renewed_mean_that_nothing_is_sent() -> None:

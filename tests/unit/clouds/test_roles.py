@@ -11,14 +11,20 @@ import anyio
 import pytest
 from structlog.testing import capture_logs
 
+from imageferry.clouds.aliyun import roles as aliyun
 from imageferry.clouds.credentials import Around, Asked, Keys
+from imageferry.clouds.huawei import credentials as huawei
+from imageferry.clouds.jdcloud import credentials as jdcloud
+from imageferry.clouds.tencent import credentials as tencent
+from imageferry.clouds.wire import Wire
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.options import REHEARSAL_KEY
 from imageferry.telemetry import secrets
+from imageferry.telemetry.metrics import Metrics
 from imageferry.telemetry.secrets import forget_secret, scrub
-from support.clocks import START
+from support.clocks import START, FakeClock
 from support.role_scenes import KINDS, Scene, role_scene
 
 CLOUDS = tuple(KINDS)
@@ -151,6 +157,26 @@ async def test_a_role_may_be_taken_with_the_keys_of_another(cloud: str) -> None:
         assert assume is not None
         keys = await assume(scene.credentials._asked, first, scene.kind.role())
     assert [each.secret_id for each in scene.server.world.sessions] == [first.id, keys.id]
+
+
+VENDORS = {
+    "tencent": (tencent, "https://sts.ap-guangzhou.tencentcloudapi.com/"),
+    "aliyun": (aliyun, "https://sts.cn-hangzhou.aliyuncs.com/"),
+    "huawei": (huawei, "https://iam.cn-north-4.myhuaweicloud.com/v3.0/OS-CREDENTIAL/securitytokens"),
+    "jdcloud": (jdcloud, "https://sts.jdcloud-api.com/v1/sessionToken%3AassumeRole"),
+}
+"""Cloud -> what signs there, and where it asks unless something else is configured."""
+
+
+@pytest.mark.parametrize("cloud", CLOUDS)
+def test_a_role_is_asked_for_at_the_vendors_own_address(cloud: str) -> None:
+    (module, url), kind, clock = VENDORS[cloud], KINDS[cloud], FakeClock()
+    account = kind.account(identity_endpoint=kind.facts.identity_endpoint)
+    asked = Asked(account, Around({}, Path("/nowhere")), Wire(account, clock, Metrics()), clock)
+    request = module._sign(asked, Keys("id-1", "secret-1", "token-1"), kind.role(), START)
+    assert (request.method, request.url.partition("?")[0]) == ("POST", url)
+    assert "secret-1" not in f"{request.url} {request.headers} {request.body!r}"
+    assert {name.lower(): value for name, value in request.headers.items()}["host"] == url.split("/")[2]
 
 
 @every_cloud
