@@ -87,6 +87,7 @@ def test_what_nobody_wanted_and_what_nobody_can_read_is_told(piped: Piped) -> No
 def test_there_is_one_task_for_each_destination(piped: Piped) -> None:
     done, _, _ = piped
     story = " ".join(done.stdout.split())
+    assert "the rehearsals of Tencent Cloud, Alibaba Cloud, Huawei Cloud and JD Cloud started 20 tasks" in story
     assert "started 20 tasks for 20 wanted destinations, never more than 1 for one" in story
     assert "4 answers were lost after the work was done" in story
 

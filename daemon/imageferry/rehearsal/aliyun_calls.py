@@ -217,7 +217,8 @@ class Call:
 
     def pairs(self, name: str) -> list[tuple[str, str]]:
         """Key and value of ``name.1.Key``, ``name.1.Value``, ``name.2.Key`` …; empty where one is not given."""
-        numbers = sorted({int(each.split(".")[1]) for each in self.params if each.startswith(f"{name}.")})
+        words = (each.split(".") for each in self.params if each.startswith(f"{name}."))
+        numbers = sorted({int(parts[1]) for parts in words if parts[1].isdecimal()})
         return [(self.text(f"{name}.{number}.Key"), self.text(f"{name}.{number}.Value")) for number in numbers]
 
     @property

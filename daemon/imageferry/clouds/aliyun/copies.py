@@ -38,7 +38,8 @@ ENDED: Final = ("failed", "gone")
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9\u3400-\u9fff.:_-]")
 _NOT_FIRST: Final = re.compile(r"^(?![A-Za-z\u3400-\u9fff])|^(?=aliyun|acs:)", re.IGNORECASE)
-_OWN_TAGS: Final = ("acs:", "aliyun")
+_NO_KEYS: Final = ("acs:", "aliyun")
+_NO_VALUES: Final = "acs:"
 _FOR_GOOD: Final = frozenset({"auth", "permanent_image", "permanent_config"})
 
 
@@ -140,7 +141,7 @@ class Copies:
                 return Accepted(image.id, refusal.request_id)
         if not named:
             return replace(refusal, klass="retry", message=f"{refusal.message}; no list shows whose it is yet")
-        return refusal
+        return replace(refusal, message=f"{refusal.message}; delete or rename {named[0].id} in {job.destination}")
 
 
 def freeze(job: Job, image: Image) -> Frozen:
@@ -160,12 +161,22 @@ def freeze(job: Job, image: Image) -> Frozen:
 
 def _own_tags(image: Image) -> Mapping[str, str]:
     """The source's tags, as far as a request may name them: whether the cloud copies them by itself is not known."""
-    fit = {key: value for key, value in (image.tags or {}).items() if key != TAG and _fits(key) and _fits(value or "x")}
-    return dict(list(fit.items())[: MOST_TAGS - 1])
+    fit = [
+        (key, value)
+        for key, value in (image.tags or {}).items()
+        if key and key != TAG and _fits(key, _NO_KEYS) and _fits(value, _NO_VALUES)
+    ]
+    return dict(fit[: MOST_TAGS - 1])
 
 
-def _fits(text: str) -> bool:
-    return 0 < len(text) <= LONGEST_TAG and not text.lower().startswith(_OWN_TAGS) and "://" not in text
+def _fits(text: str, beginnings: str | tuple[str, ...]) -> bool:
+    lower = text.lower()
+    return (
+        len(text) <= LONGEST_TAG
+        and not lower.startswith(beginnings)
+        and "http://" not in lower
+        and "https://" not in lower
+    )
 
 
 def _call(job: Job, *, encrypted: bool = False) -> Call:

@@ -120,7 +120,7 @@ class Exports:
         if not keys:
             return Absent("no export with our prefix is listed since, and no object bears it")
         named = next((task for task in finished if any(task.id in key for key in keys)), None)
-        task = named or (finished[0] if finished else None)
+        task = named or next((task for task in finished if task.image_id == job.image_id), None)
         return Found(task.id if task else f"{FOUND}{began}", f"found by its object {keys[0]}", keys)
 
     # --- following -------------------------------------------------------------------------------------------------

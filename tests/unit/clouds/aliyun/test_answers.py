@@ -33,7 +33,7 @@ def test_a_success_is_its_object_with_its_request_id() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"<ok/>", b"[1]", b"null", b'{"TaskId": '])
 @pytest.mark.parametrize(("submits", "klass"), [(True, "unanswered"), (False, "retry")])
-def test_a_success_that_cannot_be_read_proves_nothing(body: bytes, submits: bool, klass: str) -> None:
+def test_a_success_that_cannot_be_read_proves_nothing(body: bytes, klass: str, *, submits: bool) -> None:
     assert answer(200, body, submits=submits).klass == klass
 
 

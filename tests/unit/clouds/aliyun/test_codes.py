@@ -76,6 +76,8 @@ auth 403 Forbidden.AccessKeyDisabled SignatureDoesNotMatch Forbidden.RAM Forbidd
 auth 403 Forbidden.Unauthorized Forbidden.NotSupportRAM Forbedden.NotSupportRAM NoPermisson ActionUnauthorized
 auth 403 Forbidden.RiskControl Forbidden.UserVerification RealNameAuthenticationError
 auth 404 InvalidAccessKeyId.NotFound InvalidAccount.NotFound
+wait_image 400 OperationDenied.ImageCopyConflict
+wait_image 403 ImageIsExporting OperationDenied.ImageCopying
 ok 400 DryRunOperation
 ok 403 DryRunOperation
 """

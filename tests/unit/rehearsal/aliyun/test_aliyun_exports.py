@@ -276,3 +276,28 @@ async def test_objects_misbehave_on_request(fault: dict[str, Any], seen: list[An
         answers = [await caller.head(key) for key in rehearsal.tasks[0].objects]
     there = [(each.status_code, each.headers["content-length"] if each.is_success else None) for each in answers]
     assert there == seen
+
+
+async def test_objects_appear_and_grow_as_the_options_say() -> None:
+    clock = FakeClock()
+    rehearsal = aliyun(clock, object_late_seconds=1, object_grows_seconds=2, bare_key_form="all/{image}-{disk}")
+    image(rehearsal, image_id="m-a", size_gib=6)
+    seen = []
+    async with calling(rehearsal, clock) as caller:
+        await caller.export("m-a")
+        for wait in (2, 1, 2):
+            clock.jump(wait)
+            answer = await caller.head("all/m-a-system.raw.tar.gz")
+            seen.append(answer.headers["content-length"] if answer.is_success else answer.status_code)
+    assert seen == [404, str(1 << 30), str(2 << 30)]
+
+
+async def test_tasks_take_more_or_less_than_their_usual_time() -> None:
+    clock = FakeClock()
+    rehearsal = aliyun(clock, export_seconds=10, duration_spread=0.2, exports_running=None)
+    async with calling(rehearsal, clock) as caller:
+        for _ in range(30):
+            await caller.export(image(rehearsal))
+    took = {(each.ends_at - each.accepted_at) / 1_000_000 for each in rehearsal.tasks}
+    assert len(took) == 30
+    assert all(8 <= each <= 12 for each in took)

@@ -107,3 +107,23 @@ async def test_nothing_else_goes_without_a_signature() -> None:
         system = {"Action": "GetCallerIdentity", "Version": STS, "Format": "JSON", "Timestamp": caller.stamp()}
         answer = await caller.client.get(address(system))
     assert (answer.status_code, answer.json()["Code"]) == (400, "IncompleteSignature")
+
+
+async def test_roles_providers_tokens_and_sessions_are_those_of_the_options() -> None:
+    clock = FakeClock()
+    options = {
+        "assumable_roles": ["acs:ram::7:role/mine"],
+        "identity_providers": ["acs:ram::7:oidc-provider/mine"],
+        "identity_tokens": ["signed"],
+        "longest_session_seconds": 43_200,
+    }
+    mine = {
+        "RoleArn": "acs:ram::7:role/mine",
+        "RoleSessionName": "one",
+        "OIDCProviderArn": "acs:ram::7:oidc-provider/mine",
+        "OIDCToken": "signed",
+        "DurationSeconds": "43200",
+    }
+    async with calling(aliyun(clock, **options), clock) as caller:
+        codes = [await caller.code("AssumeRoleWithOIDC", each, version=STS) for each in (mine, OIDC)]
+    assert codes == ["", "EntityNotExist.Role"]

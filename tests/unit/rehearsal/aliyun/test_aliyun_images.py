@@ -165,7 +165,7 @@ async def test_a_question_for_images_is_held_to_its_rules(params: dict[str, Any]
 async def test_an_unknown_parameter_may_be_ignored() -> None:
     clock = FakeClock()
     async with calling(aliyun(clock, unknown_parameters="ignored"), clock) as caller:
-        assert await caller.code("DescribeImages", {**HERE, "Colour": "red"}) == ""
+        assert await caller.code("DescribeImages", {**HERE, "Colour": "red", "Tag.x.Key": "env"}) == ""
 
 
 async def test_one_unknown_id_may_refuse_the_whole() -> None:
@@ -232,3 +232,13 @@ async def test_regions_are_listed() -> None:
         (REGION, "ecs.cn-hangzhou.aliyuncs.com"),
         (OTHER_REGION, "ecs.cn-shanghai.aliyuncs.com"),
     ]
+
+
+async def test_new_images_may_all_take_their_time() -> None:
+    clock = FakeClock()
+    rehearsal = aliyun(clock, image_ready_seconds=5)
+    image_id = image(rehearsal)
+    async with calling(rehearsal, clock) as caller:
+        before = await caller.status(image_id)
+        clock.jump(5)
+        assert (before, await caller.status(image_id)) == ("Creating", "Available")
