@@ -109,7 +109,7 @@ async def _profile(asked: Asked, text: str, path: Path) -> Keys:
     profiles = [each for each in data.get("profiles") or () if isinstance(each, dict)]
     wanted = asked.spec.profile or asked.around.environ.get("ALIBABA_CLOUD_PROFILE") or str(data.get("current") or "")
     if not wanted:
-        raise NotHere(f"{path} names no current profile")
+        raise NotHere(f"{path} has no profile (and names no current one)")
     return await _named(asked, profiles, wanted, path)
 
 
@@ -141,7 +141,8 @@ async def _section(asked: Asked, text: str, path: Path) -> Keys:
 async def _by_mode(asked: Asked, known: Mapping[str, Reader], mode: str, words: Words, where: str) -> Keys:
     read = known.get(mode)
     if read is None:
-        raise Wrong(f"{where} is of the kind {foreign(mode)}; imageferry reads {', '.join(known)}")
+        names = (*known, CHAINED) if known is MODES else tuple(known)
+        raise Wrong(f"{where} is of the kind {foreign(mode)}; imageferry reads {', '.join(names)}")
     return await read(asked, words, where)
 
 
