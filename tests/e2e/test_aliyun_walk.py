@@ -1,10 +1,12 @@
-"""A whole daemon at a Alibaba Cloud that loses answers: every job ends well, and nothing is ever started twice."""
+"""A whole daemon at an Alibaba Cloud that loses answers: every job ends well, and nothing is ever started twice."""
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from imageferry.rehearsal.aliyun import AliyunRehearsal
 from imageferry.rehearsal.misbehaviour import Misbehaviour
@@ -70,23 +72,29 @@ def house_at(url: str, folder: Path) -> House:
     return House(folder, {"prod": prod}, [EVERYTHING])
 
 
-def cloud() -> AliyunRehearsal:
+SILENT = {"objects_shown": "never", "shows_resource_id": False, "wrappers": "list", "copies_during_exports": False}
+FORGETFUL = {"task_kept_seconds": 0.0, "error_shape": "xml", "task_id_key": "ExportTaskId", "names_unique": False}
+OTHERWISE = {"clock_skew_seconds": 1000.0, "short_times": True, "image_ids_most": 1, "concurrent_exports": True}
+
+
+def cloud(**switches: Any) -> AliyunRehearsal:
     """One with two buckets and no limit but those that the account keeps."""
-    return aliyun(
-        SystemClock(),
-        buckets={BUCKET: REGION, SECOND_BUCKET: REGION},
-        exports_running=10,
-        copies_running=10,
-        image_quota=None,
-        retry_after_ms=500,
-        export_seconds=0.3,
-        copy_seconds=0.3,
-        duration_spread=0.5,
-    )
+    usual = {
+        "buckets": {BUCKET: REGION, SECOND_BUCKET: REGION},
+        "exports_running": 10,
+        "copies_running": 10,
+        "image_quota": None,
+        "retry_after_ms": 500,
+        "export_seconds": 0.3,
+        "copy_seconds": 0.3,
+        "duration_spread": 0.5,
+    }
+    return aliyun(SystemClock(), **{**usual, **switches})
 
 
-async def test_every_job_is_done_exactly_once_though_answers_are_lost(tmp_path: Path) -> None:
-    rehearsal = cloud()
+@pytest.mark.parametrize("switches", [{}, SILENT, FORGETFUL, OTHERWISE], ids=["usual", "silent", "forgetful", "other"])
+async def test_every_job_is_done_exactly_once_though_answers_are_lost(tmp_path: Path, switches: dict[str, Any]) -> None:
+    rehearsal = cloud(**switches)
     ids = [image(rehearsal, name=f"web-{n}") for n in range(IMAGES)]
     for fault in mishaps():
         rehearsal.misbehave(fault)

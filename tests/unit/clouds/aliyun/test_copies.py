@@ -196,7 +196,7 @@ async def test_a_lost_answer_to_the_encrypted_form_is_solved_like_any_other() ->
             stage.misbehave("drop", "CopyImage", work="done", count=1)
             return told
 
-        stage.cloud._client.submit = losing  # type: ignore[method-assign] # the fault comes between two requests
+        stage.cloud._client.submit = losing
         assert (await stage.refused(job)).klass == "unanswered"
         assert isinstance(await stage.find(job), Found)
 
@@ -216,7 +216,7 @@ async def test_the_same_send_has_the_same_token_and_is_one_copy() -> None:
         first, second = await stage.submit(job), await stage.submit(job)
         assert len(stage.server.tasks) == 1
         [token] = tokens(stage)
-    assert first == replace(second, request_id=first.request_id)  # type: ignore[type-var] # both are accepted
+    assert first == replace(second, request_id=first.request_id)
     assert re.fullmatch("if-[0-9a-f]{40}", token)
 
 

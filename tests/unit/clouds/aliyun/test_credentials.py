@@ -190,6 +190,13 @@ async def test_without_files_both_are_named(tmp_path: Path) -> None:
 # --- the SDK's file ------------------------------------------------------------------------------------------------
 
 
+OF_PROVIDER = """[default]
+type = oidc_role_arn
+role_arn = {role}
+oidc_provider_arn = {provider}
+oidc_token_file_path = {token}
+role_session_name = ferry
+"""
 SECTIONS = (
     f"[default]\ntype = access_key\naccess_key_id = id-ini\naccess_key_secret = {SECRET}\n"
     f"[ops]\naccess_key_id = id-ops\naccess_key_secret = x%y\nsecurity_token = t-1\n"
@@ -378,8 +385,7 @@ async def test_a_pods_token_gives_keys_for_an_hour_that_open_the_cloud(tmp_path:
             "config.json",
         ),
         (
-            "[default]\ntype = oidc_role_arn\nrole_arn = {role}\noidc_provider_arn = {provider}\n"
-            "oidc_token_file_path = {token}\nrole_session_name = ferry\n",
+            OF_PROVIDER,
             "credentials.ini",
         ),
     ],

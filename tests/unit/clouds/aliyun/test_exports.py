@@ -512,7 +512,7 @@ async def test_a_failed_export_is_judged_by_its_code(failed_as: str, code: str, 
         stage.clock.jump(10)
         told = await stage.follow(job)
     assert told.verdict == verdict
-    assert told.answer == Answer(klass, "not today", code)  # type: ignore[arg-type] # one of the classes
+    assert told.answer == Answer(klass, "not today", code)
     assert told.reason == f"the task {job.task_ref} has failed: not today"
 
 

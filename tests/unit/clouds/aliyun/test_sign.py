@@ -78,7 +78,7 @@ def stored(vector: dict[str, Any]) -> Stored:
         vector["bucket"],
         vector["key"],
         headers,
-        query,  # type: ignore[arg-type] # each has two parts
+        query,
         tuple(vector["additional_headers"]),
     )
 
