@@ -15,6 +15,7 @@ from imageferry.clouds.huawei.adapter import HuaweiCloud
 from imageferry.clouds.huawei.facts import FACTS as HUAWEI
 from imageferry.clouds.jdcloud.adapter import JdCloud
 from imageferry.clouds.jdcloud.facts import FACTS as JDCLOUD
+from imageferry.clouds.objects import Missing
 from imageferry.clouds.tencent.adapter import TencentCloud
 from imageferry.clouds.tencent.facts import FACTS as TENCENT
 from imageferry.core.account import Account, CredentialSpec, Role
@@ -43,6 +44,7 @@ class Kind:
     account: Callable[..., Account]
     adapter: Callable[..., Any]
     region: str
+    bucket: str
     assume: str
     """What the rehearsal calls the request for a role's keys."""
     variables: tuple[str, str]
@@ -63,6 +65,7 @@ KINDS = {
         tencent_account,
         TencentCloud,
         rehearsals.REGION,
+        rehearsals.BUCKET,
         "AssumeRole",
         ("TENCENTCLOUD_SECRET_ID", "TENCENTCLOUD_SECRET_KEY"),
         external_ids=True,
@@ -73,6 +76,7 @@ KINDS = {
         aliyun_account,
         AliyunCloud,
         aliyun_rehearsals.REGION,
+        aliyun_rehearsals.BUCKET,
         "AssumeRole",
         ("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET"),
         external_ids=True,
@@ -83,6 +87,7 @@ KINDS = {
         huawei_account,
         HuaweiCloud,
         huawei_rehearsals.REGION,
+        huawei_rehearsals.BUCKET,
         "CreateTemporaryAccessKey",
         ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"),
         owner="rehearsal",
@@ -94,6 +99,7 @@ KINDS = {
         jdcloud_account,
         JdCloud,
         jdcloud_rehearsals.REGION,
+        jdcloud_rehearsals.BUCKET,
         "assumeRole",
         ("JDCLOUD_ACCESS_KEY", "JDCLOUD_SECRET_KEY"),
     ),
@@ -122,6 +128,12 @@ class Scene:
         """Whether the adapter may read an image."""
         image_id = rehearsals.image(self.server, region=self.kind.region)
         return isinstance((await self.cloud.look(self.kind.region, [image_id]))[image_id], Image)
+
+    async def missing(self) -> bool:
+        """Whether the adapter may look at an object and sees that it is not there."""
+        exports = self.cloud._exports
+        [storage] = [held for name in dir(exports) if hasattr(held := getattr(exports, name), "head")]
+        return isinstance(await storage.head(self.kind.bucket, self.kind.region, "no-such-key"), Missing)
 
     def taken(self) -> int:
         """How often the role's keys were asked for."""

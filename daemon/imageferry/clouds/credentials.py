@@ -34,6 +34,7 @@ POOL: Final = "credentials"
 _QUICK: Final = 3.0
 """Seconds a metadata server has to answer; it is next door, or not there at all."""
 _LARGEST_FILE: Final = 64 << 10
+_FORBIDDEN: Final = (401, 403)
 
 log = structlog.get_logger(__name__)
 
@@ -197,6 +198,25 @@ class Credentials:
             if self._keys is not None and self._keys != stale:
                 return self._keys
             return await self._renew(stale)
+
+    async def signing(self, send: Callable[[Keys], Awaitable[Told]], *, renewing: bool = True) -> Told:
+        """What a request told that ``send`` signs and sends; where its keys are refused, once more with newer ones.
+
+        For storages, whose refusals of a HEAD do not say whether it is the keys that ended. Not ``renewing``: something
+        else may be to blame first.
+        """
+        try:
+            keys = await self.get()
+        except Refused as refused:
+            return Told(refused.answer)
+        told = await send(keys)
+        if not renewing or told.reply is None or told.reply.status not in _FORBIDDEN:
+            return told
+        try:
+            fresh = await self.refresh(keys)
+        except Refused:
+            return told
+        return told if fresh == keys else await send(fresh)
 
     def _fresh(self) -> Keys | None:
         keys = self._keys

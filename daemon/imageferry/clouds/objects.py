@@ -18,7 +18,6 @@ from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
 
 POOL: Final = "storage"
 HEAD_OBJECT: Final = "HeadObject"
@@ -77,13 +76,13 @@ class Objects:
         return told.reply.status == _OK
 
     async def _ask(self, api: str, bucket: str, region: str, path: str) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
         url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/") + path
-        headers = sign_s3("HEAD", url, keys, region, self._now())
-        return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        async def send(keys: Keys) -> Told:
+            headers = sign_s3("HEAD", url, keys, region, self._now())
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send)
 
 
 def sign_s3(method: str, url: str, keys: Keys, region: str, now: int) -> dict[str, str]:

@@ -19,7 +19,7 @@ from imageferry.clouds.tencent import credentials as tencent
 from imageferry.clouds.wire import Wire
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
-from imageferry.rehearsal.misbehaviour import Misbehaviour
+from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour
 from imageferry.rehearsal.options import REHEARSAL_KEY
 from imageferry.telemetry import secrets
 from imageferry.telemetry.metrics import Metrics
@@ -81,6 +81,26 @@ async def test_keys_that_the_vendor_ends_early_are_read_anew_once(cloud: str) ->
         scene.end_sessions()
         assert await scene.looks()
     assert (scene.taken(), scene.gate.classes) == (2, ["ok", "retry", "ok"])
+
+
+@every_cloud
+async def test_the_storage_takes_a_roles_keys_and_newer_ones_where_they_end_early(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        assert await scene.missing()
+        scene.end_sessions()
+        assert await scene.missing()
+        assert await scene.missing()
+        assert scene.taken() == 2
+
+
+@every_cloud
+async def test_a_bucket_that_may_not_be_looked_into_is_not_asked_without_end(cloud: str) -> None:
+    async with role_scene(cloud) as scene:
+        assert await scene.missing()
+        before = scene.server.requests.asked(HEAD_OBJECT)
+        scene.server.change({"unreadable_buckets": [scene.kind.bucket]})
+        assert not await scene.missing()
+        assert (scene.taken(), scene.server.requests.asked(HEAD_OBJECT) - before) == (2, 2)
 
 
 @every_cloud

@@ -20,7 +20,6 @@ from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
 
 SIGNED_PREFIX: Final = "x-obs-"
 
@@ -43,14 +42,15 @@ class Storage:
 
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the endpoint."""
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return refused.answer
         base = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
         url = f"{base}/{key_text(key)}"
-        headers = {"host": url.partition("://")[2].partition("/")[0], **signed(keys, bucket, key, self._now())}
-        told = await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+        host = url.partition("://")[2].partition("/")[0]
+
+        async def send(keys: Keys) -> Told:
+            headers = {"host": host, **signed(keys, bucket, key, self._now())}
+            return await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+
+        told = await self._credentials.signing(send)
         if told.reply is None or told.answer.klass != "ok":
             return told.answer
         if told.reply.status == _MISSING:

@@ -20,7 +20,6 @@ from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
 
 Form = Literal["plain", "s3"]
 OTHER: Final[dict[Form, Form]] = {"plain": "s3", "s3": "plain"}
@@ -50,10 +49,10 @@ class Storage:
         url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
         url = f"{url}/{quote(key, safe='/-_.~')}"
         form, settled = self._form, self._proven
-        told = await self._ask(url, region, form)
+        told = await self._ask(url, region, form, renewing=settled)
         if not settled and told.reply is not None and told.reply.status in (_BAD, *_FORBIDDEN):
             form = OTHER[form]
-            told = await self._ask(url, region, form)
+            told = await self._ask(url, region, form, renewing=True)
         if told.reply is None or told.answer.klass != "ok":
             return told.answer
         self._form, self._proven = form, True
@@ -61,14 +60,14 @@ class Storage:
             return Missing(told.answer.request_id)
         return _present(told.reply, told.answer)
 
-    async def _ask(self, url: str, region: str, form: Form) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
+    async def _ask(self, url: str, region: str, form: Form, *, renewing: bool) -> Told:
         sign = sign_plain if form == "plain" else sign_s3
-        headers = sign("HEAD", url, keys, region, self._now())
-        return await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+
+        async def send(keys: Keys) -> Told:
+            headers = sign("HEAD", url, keys, region, self._now())
+            return await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send, renewing=renewing)
 
 
 def sign_plain(method: str, url: str, keys: Keys, region: str, now: int) -> dict[str, str]:
