@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Literal, NamedTuple
 
-from imageferry.clouds.credentials import POOL, Asked, Assume, Keys, Unreachable, Wrong, read_plain
+from imageferry.clouds.credentials import POOL, Asked, Assume, Keys, Unreachable, Wrong
+from imageferry.clouds.places import read_plain
 from imageferry.clouds.wire import Reply, Request, foreign, http_date
 from imageferry.core.account import Role
 from imageferry.core.times import SECOND

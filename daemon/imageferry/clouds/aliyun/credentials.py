@@ -14,23 +14,8 @@ from typing import Any, Final
 from imageferry.clouds.aliyun.answers import fault
 from imageferry.clouds.aliyun.roles import ASSUME, STS_INNER, STS_REGION, STS_VERSION, at_its_own_sts, role_of, sts, yes
 from imageferry.clouds.aliyun.sign import query_text, timestamp
-from imageferry.clouds.credentials import (
-    Asked,
-    Keys,
-    NotHere,
-    Silent,
-    Source,
-    Step,
-    Unreachable,
-    Wrong,
-    from_config,
-    from_environ,
-    ini_words,
-    json_object,
-    keys_among,
-    small_file,
-    table_of,
-)
+from imageferry.clouds.credentials import Asked, Keys, NotHere, Silent, Source, Step, Unreachable, Wrong, table_of
+from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, small_file
 from imageferry.clouds.roles import MOST, send
 from imageferry.clouds.wire import Reply, Request, foreign
 from imageferry.core.times import parse_rfc3339

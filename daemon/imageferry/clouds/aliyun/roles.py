@@ -15,7 +15,8 @@ from imageferry.clouds.aliyun.answers import fault
 from imageferry.clouds.aliyun.codes import CLOCK, classify
 from imageferry.clouds.aliyun.facts import FACTS, ROLE, SIGNATURE
 from imageferry.clouds.aliyun.requests import Proof, Signature, signed
-from imageferry.clouds.credentials import Asked, Keys, Unreachable, Wrong, json_object
+from imageferry.clouds.credentials import Asked, Keys, Unreachable, Wrong
+from imageferry.clouds.places import json_object
 from imageferry.clouds.roles import Fault, taking
 from imageferry.clouds.wire import Reply, Request
 from imageferry.core.account import Account, Role

@@ -11,27 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imageferry.clouds.credentials import (
-    Asked,
-    Keys,
-    NotHere,
-    Silent,
-    Source,
-    Step,
-    Unreachable,
-    Wrong,
-    from_config,
-    from_environ,
-    ini_words,
-    json_object,
-    keys_among,
-    small_file,
-    table_of,
-)
+from imageferry.clouds.credentials import Asked, Keys, NotHere, Silent, Source, Step, Unreachable, Wrong, table_of
 from imageferry.clouds.huawei.answers import fault
 from imageferry.clouds.huawei.codes import not_proven
 from imageferry.clouds.huawei.endpoints import identity, tokens
 from imageferry.clouds.huawei.sign import Signable, authorization, date_text
+from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, small_file
 from imageferry.clouds.roles import Fault, clock_is_off, send, taking
 from imageferry.clouds.wire import Reply, Request, foreign
 from imageferry.core.account import Role

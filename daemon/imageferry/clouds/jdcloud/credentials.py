@@ -12,28 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from imageferry.clouds.credentials import (
-    MARGIN,
-    Asked,
-    FirstOf,
-    Keys,
-    NotHere,
-    Source,
-    Step,
-    Unreachable,
-    from_config,
-    from_environ,
-    ini_words,
-    json_object,
-    keys_among,
-    metadata,
-    small_file,
-    table_of,
-)
+from imageferry.clouds.credentials import MARGIN, Asked, FirstOf, Keys, NotHere, Source, Step, Unreachable, table_of
 from imageferry.clouds.jdcloud.codes import NOT_PROVEN, classify
 from imageferry.clouds.jdcloud.dialect import dialect, token_text
 from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.clouds.jdcloud.sign import NO_REGION, Scope, Signable, authorization, path_text
+from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, metadata, small_file
 from imageferry.clouds.roles import Fault, clock_is_off, taking
 from imageferry.clouds.wire import Reply, Request, foreign, http_date
 from imageferry.core.account import Account, Role

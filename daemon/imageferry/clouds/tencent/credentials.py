@@ -11,23 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imageferry.clouds.credentials import (
-    Asked,
-    Keys,
-    NotHere,
-    Source,
-    Step,
-    Unreachable,
-    Wrong,
-    from_config,
-    from_environ,
-    ini_words,
-    json_object,
-    keys_among,
-    metadata,
-    small_file,
-    table_of,
-)
+from imageferry.clouds.credentials import Asked, Keys, NotHere, Source, Step, Unreachable, Wrong, table_of
+from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, metadata, small_file
 from imageferry.clouds.roles import Fault, given, send, taking
 from imageferry.clouds.tencent.codes import CLOCK_OFF, classify
 from imageferry.clouds.tencent.facts import ROLE
