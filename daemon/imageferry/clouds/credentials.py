@@ -137,7 +137,7 @@ class Step(NamedTuple):
     """One place where keys may be."""
 
     word: str
-    """What a configuration calls it: ``env file instance oidc``."""
+    """What a configuration calls it: ``env file instance oidc``; empty where only a chain asks it."""
     where: str
     """Where it looks, for people, in Markdown."""
     read: Source
@@ -146,7 +146,7 @@ class Step(NamedTuple):
 def table_of(static: Source, chain: Sequence[Step], beside: Sequence[Step] = ()) -> Mapping[str, Source]:
     """The sources that a configuration may name; ``beside`` are those that a chain does not ask."""
     steps = (*chain, *beside)
-    named = {word: FirstOf(*(step.read for step in steps if step.word == word)) for word, _, _ in steps}
+    named = {word: FirstOf(*(step.read for step in steps if step.word == word)) for word, _, _ in steps if word}
     return {"static": static, **named, "chain": FirstOf(*(step.read for step in chain))}
 
 

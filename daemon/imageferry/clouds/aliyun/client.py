@@ -21,7 +21,7 @@ from imageferry.clouds.wire import Request, Told, VendorTime, Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
-from imageferry.core.job import Job
+from imageferry.core.job import DOUBTED, Job
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
@@ -156,6 +156,11 @@ class Client:
         params = {"RegionId": asked.region, **asked.params}
         proof = Proof(keys, self.vendor_now(), str(self._nonce()), self._signature)
         return signed(base, VERSION, asked.api, params, proof)
+
+
+def first_send(job: Job) -> int:
+    """When the first send left of which it is not known what became, by the vendor's clock."""
+    return int(job.memo.get(DOUBTED) or job.sent_at or job.created_at)
 
 
 def said_well(job: Job, reason: str) -> Answer | None:

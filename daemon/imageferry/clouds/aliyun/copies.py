@@ -14,13 +14,13 @@ from typing import Any, Final
 
 import anyio
 
-from imageferry.clouds.aliyun.client import Call, Client, flat, said_well
+from imageferry.clouds.aliyun.client import Call, Client, first_send, flat, said_well
 from imageferry.clouds.aliyun.codes import COPY, ENCRYPTED, NAME_TAKEN
 from imageferry.clouds.aliyun.images import Images
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import DOUBTED, UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Gone, Look, Lost, Permit, Progress
@@ -79,7 +79,7 @@ class Copies:
         for image in own:
             if image.state not in ENDED:
                 return Found(image.id, f"found in {job.destination} by its name {job.made_name}: {image.id}")
-        since = (job.created_at if job.sent_at is None else job.sent_at) - MARGIN
+        since = first_send(job) - MARGIN
         for image in own:
             if image.id != job.task_ref and (image.created_at is None or image.created_at >= since):
                 reason = f"the copy {image.id} was begun and has failed"
@@ -191,8 +191,7 @@ def _token(job: Job, *, encrypted: bool) -> str:
     A refusal may be remembered with its token, and so may a copy that has failed: once the cloud has said what became
     of a send, the next one is another request.
     """
-    first = job.memo.get(DOUBTED) or job.sent_at or job.created_at
-    parts = (*job.place[1:], job.id, job.image_id, job.destination, job.attempt, first, encrypted)
+    parts = (*job.place[1:], job.id, job.image_id, job.destination, job.attempt, first_send(job), encrypted)
     digest = hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
     return f"if-{digest[:40]}"
 

@@ -334,7 +334,7 @@ CHAIN: Final = (
         " `ALIBABA_CLOUD_ECS_METADATA_DISABLED=true`",
         _instance,
     ),
-    Step("uri", "`$ALIBABA_CLOUD_CREDENTIALS_URI`, which answers as the metadata server does", _uri),
+    Step("", "`$ALIBABA_CLOUD_CREDENTIALS_URI`, which answers as the metadata server does", _uri),
 )
 """Where the vendor's SDK looks, in its order."""
 

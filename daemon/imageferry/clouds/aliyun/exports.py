@@ -14,7 +14,7 @@ from typing import Final
 
 import anyio
 
-from imageferry.clouds.aliyun.client import Call, Client
+from imageferry.clouds.aliyun.client import Call, Client, first_send
 from imageferry.clouds.aliyun.codes import EXPORT
 from imageferry.clouds.aliyun.endings import DONE, FOUND, MARGIN, MISSING, PASSING, Sight, judge, remembered, why
 from imageferry.clouds.aliyun.facts import FACTS
@@ -23,7 +23,7 @@ from imageferry.clouds.aliyun.tasks import FAILED, FINISHED, REMOVED, Seen, Task
 from imageferry.clouds.objects import Missing, Present
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import DOUBTED, Job, unique_part
+from imageferry.core.job import Job, unique_part
 from imageferry.core.times import SECOND
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress, Unclear
 
@@ -61,7 +61,7 @@ class Exports:
         :raises CircuitOpen: the account is closed off.
         """
         others, unnamed = {*taken, job.task_ref}, list[Task]()
-        region, began = job.place.region, _first_send(job)
+        region, began = job.place.region, first_send(job)
         async for listed in self.tasks.since(region, began - SINCE):
             if listed.id in others or listed.image_id not in ("", job.image_id):
                 continue
@@ -154,11 +154,12 @@ class Exports:
     async def _objects(self, job: Job, task: Task | None, missing: int, *, lost: bool) -> Sight:
         """HEAD the objects that the task names, and those under our prefix where it names too few."""
         expected, prefix, region = int(job.request["objects"]), str(job.request["prefix"]), job.place.region
-        keys = dict.fromkeys(task.objects if task is not None else ())
+        keys, begun = dict.fromkeys(task.objects if task is not None else ()), _begun(job, task) - MARGIN
         if len(keys) < expected:
             listed = await self.storage.list(job.destination, region, prefix)
             if not isinstance(listed, Answer):
-                keys |= dict.fromkeys(key for key in listed.objects if _bears(prefix, key))
+                fresh = (key for key, seen in listed.objects.items() if seen.last_modified >= begun)
+                keys |= dict.fromkeys(key for key in fresh if _bears(prefix, key))
             elif keys and listed.klass == "permanent_config":
                 expected = len(keys)  # what the task names is all there is to go by
             else:
@@ -168,7 +169,7 @@ class Exports:
             seen = await self.storage.head(job.destination, region, key)
             if isinstance(seen, Answer):
                 return Sight(task, missing, lost, present, tuple(keys), expected, seen)
-            if not isinstance(seen, Missing) and seen.last_modified >= _begun(job, task) - MARGIN:
+            if not isinstance(seen, Missing) and seen.last_modified >= begun:
                 present[key] = seen
         return Sight(task, missing, lost, present, tuple(keys), expected)
 
@@ -191,11 +192,6 @@ def freeze(job: Job, image: Image) -> Frozen:
         **({"RoleName": str(role)} if role else {}),
     }
     return Frozen({"params": params, "prefix": prefix, "objects": 1 + len(image.extra.get("data_disks_gib") or ())})
-
-
-def _first_send(job: Job) -> int:
-    """When the first send left of which it is not known what became, by the vendor's clock."""
-    return int(job.memo.get(DOUBTED) or job.sent_at or job.created_at)
 
 
 def _begun(job: Job, task: Task | None) -> int:

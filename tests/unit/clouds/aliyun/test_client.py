@@ -320,7 +320,7 @@ async def test_an_answer_that_is_lost_leaves_a_submit_open_and_a_read_to_be_aske
 
 
 async def test_a_slow_answer_is_given_up_at_its_deadline() -> None:
-    async with staged(account={"timeouts": Timeouts(request=0.2)}) as stage:
+    async with staged(account={"timeouts": Timeouts(request=1.0)}) as stage:
         job = await stage.export()
         stage.misbehave("hang", "ExportImage", count=1)
         with anyio.fail_after(20):

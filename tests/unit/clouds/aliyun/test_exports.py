@@ -276,7 +276,7 @@ async def test_a_finished_task_that_may_be_ours_stays_unclear_where_the_bucket_m
 async def test_a_storage_that_does_not_answer_leaves_the_doubt_open() -> None:
     async with staged() as stage:
         job = await stage.export()
-        stage.misbehave("status", "GetBucket", status=503)
+        stage.misbehave("status", "HeadObject", status=503)
         assert isinstance(await stage.find(job), Unclear)
 
 
@@ -552,6 +552,19 @@ async def test_an_object_that_is_older_than_its_task_is_not_its_own() -> None:
         stage.clock.jump(10)
         assert (await stage.follow(job)).verdict == "running"
         assert old.objects
+
+
+async def test_what_an_earlier_task_of_the_job_has_left_is_not_counted() -> None:
+    shape = {"names_objects": "system", "key_form": "{prefix}_{image}_{disk}_{task}"}
+    async with staged(**shape) as stage:
+        first = await stage.export(image(stage.server, data_disks_gib=(10,)))
+        await stage.running(first)
+        stage.clock.jump(600)
+        job = await stage.running(stage.claimed(first))
+        stage.clock.jump(10)
+        told = await stage.ends(job)
+        _, task = stage.server.tasks
+    assert (told.verdict, sorted(told.object_keys or ())) == ("succeeded", sorted(task.objects))
 
 
 async def test_a_task_that_the_cloud_does_not_know_and_without_objects_is_asked_for_once_more() -> None:
