@@ -1,7 +1,7 @@
 """Reads the policies: one file or a folder of them, all complaints of all files at once.
 
-``app`` holds a :class:`PolicyBook` and tells it when to read again; ``check`` and ``plan`` call :func:`load`. Nothing
-here watches files or decides anything.
+``app`` holds a :class:`PolicyBook` and tells it when to read again; ``check`` and ``plan`` call :func:`load`, and the
+trials :func:`read_all`, to say where a policy is written. Nothing here watches files or decides anything.
 """
 
 from __future__ import annotations
@@ -9,20 +9,33 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from imageferry import yamlmap
 from imageferry.core.facts import CloudFacts
+from imageferry.core.match import Matcher, compile_match
 from imageferry.core.policy import PolicySet
 from imageferry.core.review import Draft, Flaw, review
-from imageferry.core.spec import ActionSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.spec import ActionSpec, MatchSpec, PolicyFile, PolicySpec, TopMatchSpec
 from imageferry.errors import BadFile, Complaint
 from imageferry.wording import dotted
 
+TESTS: Final = ".test.yaml"
+"""How the names of files end that hold tests: they stand beside the policies, and are none."""
+
 Loc = tuple[str | int, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Written(NamedTuple):
+    """A policy, and where it is written."""
+
+    spec: PolicySpec
+    document: yamlmap.Document
+    place: int
+    """Its index in the document's list."""
 
 
 class _Read(NamedTuple):
@@ -34,21 +47,39 @@ class _Read(NamedTuple):
 
 
 def load(path: Path, clouds: Mapping[str, CloudFacts]) -> PolicySet:
-    """Read a file, or every ``*.yaml`` of a folder in the order of their names.
+    """Read a file, or every ``*.yaml`` of a folder in the order of their names, without those of tests.
 
     :param clouds: the facts of every cloud there is, by name.
     :raises BadFile: with everything that is wrong, file by file.
     """
+    return compiled([one.spec for one in read_all(path, clouds)])
+
+
+def read_all(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
+    """The same policies with their places, in the order in which they are consulted.
+
+    :raises BadFile: with everything that is wrong, file by file.
+    """
     reads = [_read(file, clouds) for file in _files(path)]
-    repeated = _repeated([read.document for read in reads if read.document])
+    repeated = _repeated([one.document for one in reads if one.document])
     complaints = [
         complaint
-        for read in reads
-        for complaint in sorted({*read.complaints, *(repeated.get(read.document, ()) if read.document else ())})
+        for one in reads
+        for complaint in sorted({*one.complaints, *(repeated.get(one.document, ()) if one.document else ())})
     ]
     if complaints:
         raise BadFile(complaints)
-    return PolicySet([spec for read in reads for spec in read.specs])
+    return [Written(spec, one.document, place) for one in reads if one.document for place, spec in enumerate(one.specs)]
+
+
+def compiled(specs: Sequence[PolicySpec]) -> PolicySet:
+    """The set of some policies that were read without complaints."""
+    return PolicySet(specs)
+
+
+def compiled_match(spec: MatchSpec) -> Matcher:
+    """A matcher, or some, of a policy that was read without complaints, by itself."""
+    return compile_match(spec)
 
 
 class PolicyBook:
@@ -83,7 +114,8 @@ def _files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.glob("*.yaml") if not file.name.startswith("."))
+    found = (file for file in path.glob("*.yaml") if not file.name.startswith("."))
+    files = sorted(file for file in found if not file.name.endswith(TESTS))
     if not files:
         others = sorted(file.name for file in path.glob("*.yml"))
         hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""

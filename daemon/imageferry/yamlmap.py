@@ -40,7 +40,7 @@ _TYPES: Final[Mapping[str, type]] = {
     for name, kind in {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)}.items()
 }
 _START: Final = yaml.Mark("", 0, 0, 0, None, 0)
-_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})|0o[0-7]{1,99}|0x[0-9a-fA-F]{1,99}")
 _FLOAT: Final = re.compile(
     r"[-+]?(?:(?=.*[.eE])(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))"
@@ -51,12 +51,20 @@ _WORDS: Final[Mapping[str, bool | float | None]] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
+_NO_KEY: Final = "did not find expected key"
 _SYNTAX: Final = (
     ("mapping values are not allowed", 'a ":" stands where no key can begin; quote the text if the ":" belongs to it'),
     ("escape", 'an escape after "\\" is unknown; write the text in single quotes'),
     ("quoted scalar", "a quote is opened and never closed; close it"),
     ("flow sequence", 'a "[" is opened and not closed properly; look for a missing "," or "]"'),
     ("flow mapping", 'a "{" is opened and not closed properly; look for a missing "," or "}"'),
+    ("unexpected ':'", 'a ":" stands inside a text; write "key: value" with a blank, or quote the text'),
+    ("block sequence entries", 'a "- " stands where no list can begin; begin the list in the next line'),
+    ("block scalar", 'nothing can follow a "|" or ">" in its line; begin the text in the next one, or quote it'),
+    ("directive", 'a text cannot begin with a "%"; put it in quotes'),
+    ("flow node", 'a "[" or "{" is opened and not closed properly; look for a missing "]" or "}"'),
+    ("block node", 'a value cannot begin here; look for a missing "[", "{" or quote, or for a "-" without its item'),
+    ("<document start>", "this does not belong to what stands above; look at the line above and at the indentation"),
     ("block mapping", "the indentation does not fit the lines above; begin the keys of a mapping in one column"),
     ("block collection", "the indentation does not fit the lines above; begin the items of a list in one column"),
     ("block end", "the indentation does not fit the lines above; begin what belongs together in one column"),
@@ -211,6 +219,8 @@ class _Builder:
         if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
             return "a tab is used for indentation; expected spaces"
         said = f"{error.problem} {error.context}"
+        if error.problem == _NO_KEY and line[: mark.column].strip():
+            return "more stands here than belongs to the value before it; put the whole value in quotes"
         return next((plain for words, plain in _SYNTAX if words in said), "the text cannot be understood here")
 
     def _stop(self, mark: _Mark, message: str) -> NoReturn:

@@ -44,6 +44,8 @@ from support.rehearsals import served, tencent
 
 STORY = ("imageferry.yaml", "policies/archive.yaml", "events.ndjson")
 """The files that the README has its reader write."""
+FIRST_TEST = "policies/archive.test.yaml"
+EVERY_KEY = "every-key.test.yaml"
 
 
 def write_story(folder: Path) -> None:
@@ -70,7 +72,7 @@ def said_of(told: list[Any]) -> Told:
 
 def test_the_readers_first_commands_do_what_the_readme_shows(tmp_path: Path) -> None:
     write_story(tmp_path)
-    [block] = blocks("console", pages=["README.md"])
+    [block] = blocks("console", "", pages=["README.md"])
     commands = dict(console(block))
     assert list(commands) == [
         "imageferry check",
@@ -106,6 +108,21 @@ async def run_aside(*arguments: str, cwd: Path) -> Any:
     return await anyio.to_thread.run_sync(lambda: run(*arguments, cwd=cwd, PWD=str(cwd)))
 
 
+def test_the_readers_first_test_of_a_policy_says_what_the_readme_shows(tmp_path: Path) -> None:
+    write_story(tmp_path)
+    [test], [shown] = blocks("yaml", FIRST_TEST), blocks("console", "test")
+    (tmp_path / FIRST_TEST).write_text(test.text, encoding="utf-8")
+    [(command, output)] = console(shown)
+    done = run(*shlex.split(command)[1:], cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
+
+
+def test_the_library_is_tested_as_the_readme_says() -> None:
+    assert "imageferry test policies/" in inline("README.md")
+    done = run("test", "policies/", cwd=ROOT)
+    assert (done.stderr, done.returncode, "failed: 0" in done.stdout) == ("", 0, True)
+
+
 # --- every example -------------------------------------------------------------------------------------------------
 
 
@@ -114,6 +131,15 @@ def test_every_policy_shown_is_one(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "policies.yaml"
     file.write_text(block.text, encoding="utf-8")
     assert len(load_policies(file, FACTS).names) >= 1
+
+
+def test_the_tests_shown_pass_before_the_policies_shown(tmp_path: Path) -> None:
+    [tests] = blocks("yaml", EVERY_KEY)
+    for number, block in enumerate(blocks("yaml", "", pages=["docs/policies.md"])):
+        (tmp_path / f"{number}.yaml").write_text(block.text, encoding="utf-8")
+    (tmp_path / EVERY_KEY).write_text(tests.text, encoding="utf-8")
+    done = run("test", ".", cwd=tmp_path)
+    assert (done.stderr, done.returncode) == ("", 0), done.stdout
 
 
 @pytest.mark.parametrize("block", yaml_blocks("sources"), ids=lambda block: f"{block.page}:{block.title or 'block'}")
@@ -231,6 +257,7 @@ def test_no_block_goes_unseen() -> None:
     known |= {("json", title) for title in ("events.ndjson", "event-in", "event-out", "data-in")}
     known |= {("json", title) for title in ("images", "options", "misbehaviours", "jdcloud-images", "jdcloud-options")}
     known |= {("json", title) for title in ("huawei-images", "huawei-options", "aliyun-images", "aliyun-options")}
+    known |= {("yaml", FIRST_TEST), ("yaml", EVERY_KEY), ("console", "test")}
     fenced = {
         (language, title)
         for page in PAGES

@@ -23,9 +23,11 @@ SOME_JOBS_FAILED: Final = 3
 COMMANDS: Final = {
     "demo": "show the whole walk on rehearsal clouds: no account, no network",
     "run": "the daemon",
-    "check": "config and policies: every error at once",
+    "check": "config and policies: every error at once; --online asks the clouds too",
     "plan": "what would be done with images, and why, without doing it",
+    "test": "the tests written beside policies",
     "jobs": "see and steer jobs",
+    "schema": "JSON Schema of policies, tests and config, for editors",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
 """Every command, in the order of the help text; each is ``imageferry.cli.<name>.command``."""

@@ -107,7 +107,7 @@ async def _plan(settings: Settings, policies: PolicySet, files: Sequence[Path]) 
         image, doubtful = claimed(place, sighting.image_id, told.facts)
         planned.complaints.extend(Complaint(path, line, 1, f"{image.id}: {text}") for text in doubtful)
         world = World(facts=FACTS[place.cloud], account_regions=regions[place.account])
-        planned.images.append(_image_json(policies.decide(image, world, now)))
+        planned.images.append(image_json(policies.decide(image, world, now)))
     await _add_jobs(settings, planned.images)
     return planned
 
@@ -142,7 +142,8 @@ def _documents(name: str, content: bytes) -> Iterator[tuple[int, bytes]]:
         yield 1, content
 
 
-def _image_json(decision: Decision) -> dict[str, Any]:
+def image_json(decision: Decision) -> dict[str, Any]:
+    """A decision as ``plan --format json`` prints it."""
     image = decision.image
     return {
         "cloud": image.place.cloud,

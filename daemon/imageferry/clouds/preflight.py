@@ -6,10 +6,10 @@ Called by decisions through ``CloudFacts.preflight``. A fact that is not known r
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal, NamedTuple
 
 from imageferry.core.answers import Refusal
-from imageferry.core.facts import Preflight
 from imageferry.core.image import Image, Visibility
 from imageferry.core.job import ActionKind
 
@@ -39,17 +39,26 @@ COPY: Final[Sequence[ActionKind]] = ("copy",)
 BOTH: Final[Sequence[ActionKind]] = ("export", "copy")
 
 
-def judge(*rules: Rule) -> Preflight:
+@dataclass(frozen=True, slots=True)
+class Judge:
     """The preflight of a cloud: the first rule that forbids the wish gives the reason."""
 
-    def preflight(image: Image, action: ActionKind, destination: str, options: Mapping[str, Any]) -> Refusal | None:
+    rules: Sequence[Rule]
+
+    def __call__(
+        self, image: Image, action: ActionKind, destination: str, options: Mapping[str, Any]
+    ) -> Refusal | None:
+        """See ``core.facts.Preflight``."""
         wish = Wish(image, action, destination, options)
-        for rule in rules:
+        for rule in self.rules:
             if action in rule.actions and rule.forbids(wish):
                 return Refusal(rule.klass, rule.reason.format(image=image, destination=destination))
         return None
 
-    return preflight
+
+def judge(*rules: Rule) -> Judge:
+    """The preflight that these rules make, in their order."""
+    return Judge(rules)
 
 
 def visible(*kinds: Visibility) -> Callable[[Wish], bool]:

@@ -15,8 +15,9 @@ from imageferry.core.facts import CloudFacts
 from imageferry.core.image import Image
 from imageferry.core.job import ActionKind
 from imageferry.core.options import bucket_fault, faults
-from imageferry.core.spec import ANY_REGION, ActionSpec, CopySpec, ExportSpec
+from imageferry.core.spec import ActionSpec, CopySpec, ExportSpec
 from imageferry.core.template import Template, Words, parse
+from imageferry.core.values import ANY_REGION
 
 NOWHERE: Final = "?"
 """The destination of an export whose bucket map has no entry for the image's region."""
@@ -113,7 +114,7 @@ def _copy(spec: CopySpec) -> Action:
         place, listed = asking.image.place, asking.world.account_regions
         given = options(asking.words)
         for region in spec.regions:
-            strange = f"account {place.account} does not list the region {region}"
+            strange = f"account {place.account or '?'} does not list the region {region}"
             if region == place.region:
                 yield LeftOut(f"copy to {region} left out: it is the image's own region")
             elif region in listed:

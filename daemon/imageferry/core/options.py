@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from imageferry.core.facts import CloudFacts
 from imageferry.core.job import UNIQUE_LENGTH, ActionKind
-from imageferry.core.spec import close_to
+from imageferry.core.values import close_to
 
 _UNIQUE: Final = "a" * UNIQUE_LENGTH
 """Stands for the job-unique part."""

@@ -39,6 +39,7 @@ class PolicySet:
         """In file order."""
         self.digest = _digest(specs)
         """The same for the same policies in the same order, whatever their files look like."""
+        self.specs = tuple(specs)
         self._policies = tuple(compile_spec(spec) for spec in specs)
         self._views: dict[Place, _View] = {}
 

@@ -18,8 +18,9 @@ from imageferry.core.job import ActionKind
 from imageferry.core.match import compile_match
 from imageferry.core.options import Fault, bucket_fault, faults, name_room
 from imageferry.core.policy import possible_clouds
-from imageferry.core.spec import ANY_REGION, ActionSpec, CopySpec, ExportSpec, MatchSpec, PolicySpec
+from imageferry.core.spec import ActionSpec, CopySpec, ExportSpec, MatchSpec, PolicySpec
 from imageferry.core.template import parse, sample_words
+from imageferry.core.values import ANY_REGION
 
 Loc = tuple[str | int, ...]
 

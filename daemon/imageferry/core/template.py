@@ -20,6 +20,8 @@ PLACEHOLDERS: Final = ("image.id", "image.name", "cloud", "account", "region", "
 """Everything that may stand between braces."""
 
 _PIECES: Final = re.compile(r"\{([^{}]*)\}")
+PATTERN: Final = rf"^(?:[^{{}}]|\{{(?:{'|'.join(map(re.escape, PLACEHOLDERS))})\}})+$"
+"""What a template looks like, for the editors' schema; :func:`parse` says what is wrong with one that does not."""
 _SHOWN: Final = " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 
 Words = Mapping[str, str | None]

@@ -24,7 +24,9 @@ from imageferry.ports.clouds import (
     Progress,
     Unclear,
 )
+from imageferry.ports.inquiries import Bucket, Identity, Inquirer, Quota
 from imageferry.ports.ledger import Ledger, Reader
+from imageferry.ports.listing import own_images
 from imageferry.ports.publishers import Publisher
 from imageferry.ports.records import (
     Admitted,
@@ -50,6 +52,7 @@ __all__ = [
     "Absent",
     "Accepted",
     "Admitted",
+    "Bucket",
     "Claim",
     "Clock",
     "Cloud",
@@ -65,9 +68,11 @@ __all__ = [
     "Gate",
     "Gone",
     "HistoryRow",
+    "Identity",
     "Ignored",
     "ImagePage",
     "ImageRow",
+    "Inquirer",
     "Intake",
     "IntakeRow",
     "Ledger",
@@ -81,10 +86,12 @@ __all__ = [
     "Permit",
     "Progress",
     "Publisher",
+    "Quota",
     "Reader",
     "Recorded",
     "Sighting",
     "Unclear",
     "Unprotected",
     "Unreadable",
+    "own_images",
 ]

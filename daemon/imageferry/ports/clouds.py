@@ -11,6 +11,7 @@ from imageferry.core.answers import Answer
 from imageferry.core.facts import CloudFacts, LaneKind
 from imageferry.core.image import Image
 from imageferry.core.job import Job
+from imageferry.ports.inquiries import Inquirer
 
 
 class Permit(Protocol):
@@ -135,6 +136,11 @@ class Cloud(Protocol):
     account: str
     facts: CloudFacts
 
+    @property
+    def inquiries(self) -> Inquirer:
+        """The questions of ``check --online``."""
+        ...
+
     def vendor_time(self, now: int) -> int:
         """Our time ``now`` by the vendor's clock, as far as its answers have told it."""
         ...
@@ -147,6 +153,16 @@ class Cloud(Protocol):
         """Read images, up to 100 a request; an answer for every id asked. Halves a batch that one id poisons.
 
         :raises Refused: the cloud did not answer the question at all.
+        """
+        ...
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own private images in a region, in any state, in the vendor's order.
+
+        Where images come and go between two pages, one may be left out or come twice.
+
+        :raises Refused: the cloud did not answer the question.
+        :raises CircuitOpen: the account is closed off.
         """
         ...
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from imageferry.core.spec import ANY_REGION, ExportSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.spec import ExportSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.values import ANY_REGION
 from support.policies import EXPORT, policy
 
 
@@ -151,7 +152,7 @@ def test_a_map_gives_each_region_its_bucket() -> None:
     ("bucket", "message"),
     [
         (5, "5 is no bucket; expected a name, or a map of region to name"),
-        (["b"], "a value is no bucket; expected a name, or a map of region to name"),
+        (["b"], "a list is no bucket; expected a name, or a map of region to name"),
         ({}, "an empty map has no bucket for any region; expected region: bucket"),
         ({"": "b"}, "an empty text is no region id; expected a map such as {cn-east-2: my-bucket}"),
         ({"*": "b"}, '"*" is no region id; expected one such as cn-east-2, without globs or placeholders'),
@@ -230,5 +231,5 @@ def test_every_error_is_reported_at_once() -> None:
 def test_the_schema_for_editors_shows_what_people_may_write() -> None:
     match = PolicyFile.model_json_schema()["$defs"]["TopMatchSpec"]["properties"]
 
-    assert {"type": "string"} in match["name"]["anyOf"]
+    assert {"type": "string", "pattern": r"\S"} in match["name"]["anyOf"]
     assert "when" not in match

@@ -18,6 +18,7 @@ from imageferry.clouds.aliyun.client import Client
 from imageferry.clouds.aliyun.credentials import SOURCES
 from imageferry.clouds.aliyun.facts import FACTS
 from imageferry.clouds.aliyun.images import DESCRIBE, Images
+from imageferry.clouds.aliyun.inquiries import Inquiries
 from imageferry.clouds.aliyun.refusals import Refusals
 from imageferry.clouds.aliyun.roles import ASSUME, signature
 from imageferry.clouds.aliyun.storage import LIST_OBJECTS, Storage
@@ -58,8 +59,10 @@ class AliyunCloud:
         client = Client(account, gate, clock, self._wire, credentials, signature=signature(account), nonce=nonce)
         self._client = client
         self._images = Images(client, clock, account.name)
-        self._exports = exports.Exports(client, Tasks(client), Storage(account, self._wire, credentials, client))
+        storage = Storage(account, self._wire, credentials, client)
+        self._exports = exports.Exports(client, Tasks(client), storage)
         self._copies = copies.Copies(client, self._images)
+        self.inquiries = Inquiries(client, storage)
         self._refusals = Refusals(self._images, clock)
 
     def vendor_time(self, now: int) -> int:

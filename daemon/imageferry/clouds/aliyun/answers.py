@@ -25,6 +25,8 @@ UNSAID: Final = 5.0
 
 _MULTIPLE: Final = 300
 _SERVER: Final = 500
+_ECHO: Final = "server string to sign is"
+"""In a message: what follows is the request as the vendor saw it, with its token."""
 _XML: Final = re.compile(r"<(Code|Message|RequestId)>([^<]*)</\1>")
 
 
@@ -95,7 +97,7 @@ def _refusal(reply: Reply, wrong: Fault, action: str, *, submits: bool) -> Answe
         klass = "throttled"
     elif submits and not wrong.code and reply.status >= _SERVER:
         klass = "unanswered"
-    said = foreign(wrong.message) or f"the API answered with HTTP {reply.status}"
+    said = foreign(wrong.message.partition(_ECHO)[0]).strip() or f"the API answered with HTTP {reply.status}"
     return Answer(
         klass,
         f"{said}; the keys lack {foreign(wrong.lacks)}" if wrong.lacks else said,

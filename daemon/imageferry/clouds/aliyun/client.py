@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -17,7 +17,7 @@ from imageferry.clouds.aliyun.answers import read
 from imageferry.clouds.aliyun.codes import CLOCK, EXPORT, NONCE_USED
 from imageferry.clouds.aliyun.requests import Proof, Signature, signed
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.wire import Request, Told, VendorTime, Wire
+from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
@@ -26,7 +26,8 @@ from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
-VERSION: Final = "2014-05-26"
+Service = Literal["ecs", "sts"]
+VERSIONS: Final[dict[Service, str]] = {"ecs": "2014-05-26", "sts": "2015-04-01"}
 
 _PERMISSION: Final = ("Forbidden.RAM", "NoPermis", "ActionUnauthorized", "RealName")
 """Beginnings of codes about what a proven asker may not do: newer keys of the same source would not help."""
@@ -43,9 +44,11 @@ class Call:
     region: str
     kind: LaneKind
     params: Mapping[str, str]
-    """Without RegionId, which every call has."""
+    """Without RegionId, which every call of the image API has."""
     submits: bool = False
     """It starts a task: an answer that cannot be read leaves open whether it did."""
+    service: Service = "ecs"
+    """The image API, or the token service beside it."""
 
 
 class Client:
@@ -112,6 +115,14 @@ class Client:
         except CircuitOpen as error:
             return Told(Answer("never_sent", str(error)))
 
+    async def let_in(self, region: str) -> None:
+        """Send nothing.
+
+        :raises CircuitOpen: the account is closed off.
+        """
+        async with self._gate.enter(region, "read") as permit:
+            permit.judged(Answer("never_sent", "nothing was to be sent"))
+
     async def _once(self, asked: Call, permit: Permit, *, last: bool) -> tuple[Told, bool]:
         """One request, judged; and whether it is worth another that is signed anew."""
         try:
@@ -120,9 +131,9 @@ class Client:
             permit.judged(refused.answer)
             return Told(refused.answer), False
         told = await self._wire.ask(
-            f"{self._account.lane(asked.region)}/{asked.kind}",
+            f"{self._account.lane(asked.region)}/{asked.kind if asked.service == 'ecs' else asked.service}",
             self._signed(asked, keys),
-            lambda reply: read(reply, action=asked.api, submits=asked.submits),
+            lambda reply: _read(asked, reply),
         )
         late = told.answer.vendor_code in CLOCK
         if told.reply is not None:
@@ -152,10 +163,19 @@ class Client:
             return False
 
     def _signed(self, asked: Call, keys: Keys) -> Request:
-        base = endpoints.images(self._account, asked.region)
-        params = {"RegionId": asked.region, **asked.params}
+        where = endpoints.images if asked.service == "ecs" else endpoints.tokens
+        base = where(self._account, asked.region)
+        params = {**({"RegionId": asked.region} if asked.service == "ecs" else {}), **asked.params}
         proof = Proof(keys, self.vendor_now(), str(self._nonce()), self._signature)
-        return signed(base, VERSION, asked.api, params, proof)
+        return signed(base, VERSIONS[asked.service], asked.api, params, proof)
+
+
+def _read(asked: Call, reply: Reply) -> Told:
+    told = read(reply, action=asked.api, submits=asked.submits)
+    if asked.service == "sts" and told.answer.vendor_code.startswith(_PERMISSION):
+        # Who may not ask for its own name may do everything else all the same.
+        return told._replace(answer=replace(told.answer, klass="permanent_config"))
+    return told
 
 
 def first_send(job: Job) -> int:

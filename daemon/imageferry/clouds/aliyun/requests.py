@@ -37,7 +37,7 @@ def signed(base: str, version: str, api: str, params: Mapping[str, str], proof: 
     else:
         query, headers = _rpc_v1(version, api, params, proof)
     headers = {"Accept": "application/json", "host": host, **headers}
-    return Request(api, "POST", f"{base}{'' if prefix else '/'}?{query}", headers)
+    return Request(api, "POST", f"{base}{'' if prefix else '/'}{f'?{query}' if query else ''}", headers)
 
 
 def _acs3(

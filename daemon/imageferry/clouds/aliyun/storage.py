@@ -18,11 +18,12 @@ from imageferry.clouds.aliyun.client import Client
 from imageferry.clouds.aliyun.images import moment
 from imageferry.clouds.aliyun.sign import UNSIGNED, Stored, key_text, storage_authorization, storage_query_text
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.objects import HEAD_OBJECT, POOL, Missing, Present, Seen
+from imageferry.clouds.objects import HEAD_BUCKET, HEAD_OBJECT, POOL, Missing, Present, Seen, seen_bucket
 from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer, AnswerClass
 from imageferry.core.times import SECOND
+from imageferry.ports import Bucket
 
 LIST_OBJECTS: Final = "ListObjectsV2"
 MOST_LISTED: Final = 100
@@ -72,6 +73,14 @@ class Storage:
         if size is None or modified is None:
             return Answer("retry", "the storage's answer lacks size or date", request_id=told.answer.request_id)
         return Present(size, modified, headers.get("etag", ""))
+
+    async def bucket(self, bucket: str, region: str) -> Bucket:
+        """Look at a bucket.
+
+        :raises Refused: it was not answered, or not let in.
+        """
+        seen = seen_bucket(await self._ask(HEAD_BUCKET, Stored("HEAD", bucket, "", {}), region), "x-oss-bucket-region")
+        return seen._replace(region=seen.region.removeprefix("oss-"))
 
     async def list(self, bucket: str, region: str, prefix: str) -> Listed | Answer:
         """The objects whose key begins so, the first hundred."""

@@ -18,6 +18,7 @@ from imageferry.clouds.huawei.client import Client
 from imageferry.clouds.huawei.credentials import ASSUME, SOURCES
 from imageferry.clouds.huawei.facts import EXPORT_VERSION, FACTS
 from imageferry.clouds.huawei.images import LIST, Images
+from imageferry.clouds.huawei.inquiries import Inquiries
 from imageferry.clouds.huawei.storage import Storage
 from imageferry.clouds.objects import HEAD_OBJECT
 from imageferry.clouds.wire import Wire
@@ -25,7 +26,7 @@ from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
 from imageferry.core.job import Job
-from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, Look, Permit, Progress
+from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
 APIS: Final = (LIST, jobs.PROGRESS, jobs.SHOW, exports.ACTION, copies.ACTION, projects.ACTION, HEAD_OBJECT)
@@ -48,6 +49,7 @@ class HuaweiCloud:
         storage = Storage(account, self._wire, credentials, self._client.vendor_now)
         self._exports = exports.Exports(self._client, asking, storage, cadence)
         self._copies = copies.Copies(self._client, self._images, asking, cadence)
+        self.inquiries = Inquiries(self._client, storage)
 
     def vendor_time(self, now: int) -> int:
         """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""
@@ -60,6 +62,10 @@ class HuaweiCloud:
     async def look(self, region: str, image_ids: Sequence[str]) -> Mapping[str, Look]:
         """Read images: many in the list of all, the rest one by one."""
         return await self._images.look(region, image_ids)
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own images, up to a hundred."""
+        return await self._images.listed(region, marker)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the job's frozen request once."""

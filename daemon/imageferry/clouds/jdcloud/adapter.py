@@ -20,6 +20,7 @@ from imageferry.clouds.jdcloud.credentials import ASSUME, SOURCES
 from imageferry.clouds.jdcloud.dialect import dialect
 from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.clouds.jdcloud.images import DESCRIBE, Images
+from imageferry.clouds.jdcloud.inquiries import Inquiries
 from imageferry.clouds.jdcloud.preconditions import Preconditions
 from imageferry.clouds.jdcloud.storage import Storage
 from imageferry.clouds.jdcloud.tasks import TASKS, Tasks
@@ -30,7 +31,7 @@ from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
 from imageferry.core.image import Image
 from imageferry.core.job import Job
-from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, Look, Permit, Progress
+from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
 APIS: Final = (DESCRIBE, TASKS, exports.ACTION, copies.ACTION, HEAD_OBJECT)
@@ -62,6 +63,7 @@ class JdCloud:
         storage = Storage(account, self._wire, credentials, client.vendor_now)
         self._exports = exports.Exports(client, Tasks(client), storage)
         self._copies = copies.Copies(client, self._images)
+        self.inquiries = Inquiries(client, storage, credentials)
         self._preconditions = Preconditions(self._images, clock)
 
     def scope(self, region: str, kind: LaneKind) -> str:  # noqa: ARG002 - other clouds count some kinds otherwise
@@ -79,6 +81,10 @@ class JdCloud:
     async def look(self, region: str, image_ids: Sequence[str]) -> Mapping[str, Look]:
         """Read images, up to fifty a request."""
         return await self._images.look(region, image_ids)
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own images, up to a hundred."""
+        return await self._images.listed(region, marker)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the job's frozen request once."""

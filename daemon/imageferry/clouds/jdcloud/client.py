@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import unquote
 
 import structlog
@@ -29,7 +29,8 @@ from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
 VERSION: Final = "v1"
-SERVICE: Final = "vm"
+Service = Literal["vm", "disk", "iam"]
+_DISKS: Final = "https://disk.jdcloud-api.com"
 WHOLE_ACCOUNT: Final = "*"
 CLOCK_OFF: Final = 60 * SECOND
 """A clock that is off by more than this may be why a signature was refused."""
@@ -57,6 +58,7 @@ class Call:
     body: bytes = b""
     submits: bool = False
     """It starts a task: an answer that cannot be read leaves open whether it did."""
+    service: Service = "vm"
 
 
 class Client:
@@ -75,6 +77,10 @@ class Client:
     ) -> None:
         """``nonce``: something new at every call."""
         self._endpoint = account.endpoint
+        self._neighbours: dict[Service, str] = {
+            "disk": account.endpoint if account.endpoint_set else _DISKS,
+            "iam": account.identity_endpoint,
+        }
         self._gate = gate
         self._clock = clock
         self._wire = wire
@@ -137,7 +143,7 @@ class Client:
             return Told(refused.answer), False
         before, form = self.time.at(0), self._form
         told = await self._wire.ask(
-            f"{self.scope(asked.region)}/{asked.kind}",
+            f"{self.scope(asked.region)}/{asked.kind if asked.service == 'vm' else asked.service}",
             self._signed(asked, keys, form),
             lambda reply: _read(asked, reply),
         )
@@ -181,8 +187,11 @@ class Client:
         except Refused:
             return False
 
+    def _base(self, asked: Call) -> str:
+        return self._neighbours.get(asked.service, self._endpoint).replace("{region}", asked.region)
+
     def _signed(self, asked: Call, keys: Keys, form: TokenForm) -> Request:
-        scheme, _, rest = self._endpoint.replace("{region}", asked.region).partition("://")
+        scheme, _, rest = self._base(asked).partition("://")
         netloc, _, prefix = rest.partition("/")
         path = f"/{unquote(prefix)}/{VERSION}/regions/{asked.region}/{asked.path}".replace("//", "/")
         headers = {
@@ -195,7 +204,7 @@ class Client:
             headers["x-jdcloud-security-token"] = token_text(keys.token, form)
         method = "POST" if asked.body else "GET"
         signable = Signable(method, path, asked.query, headers, asked.body)
-        proof = authorization(signable, Scope(asked.region, SERVICE), keys.id, keys.secret, self._scheme)
+        proof = authorization(signable, Scope(asked.region, asked.service), keys.id, keys.secret, self._scheme)
         query = f"?{query_text(asked.query)}" if asked.query else ""
         url = f"{scheme}://{netloc}{path_text(path)}{query}"
         return Request(asked.api, method, url, {**headers, "authorization": proof}, asked.body)

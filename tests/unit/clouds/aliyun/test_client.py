@@ -168,7 +168,18 @@ async def test_a_wrong_key_is_refused_once_and_not_tried_again() -> None:
             await stage.cloud.look(REGION, [NOBODY])
     answer = caught.value.answer
     assert (answer.klass, answer.vendor_code, stage.gate.classes) == ("auth", "SignatureDoesNotMatch", ["auth"])
-    assert "wrong-key-1" not in str(caught.value)
+    assert answer.message == "Specified signature is not matched with our calculation."
+
+
+@pytest.mark.parametrize("signature", SIGNATURES)
+async def test_what_the_vendor_echoes_of_a_request_is_not_told(signature: Signature) -> None:
+    words = {**KEYS, "access_key_secret": "wrong-key-1", "security_token": "token/+=1"}
+    account = {"credentials": CredentialSpec(source="static", values=words)}
+    async with staged(signature=signature, account=account, keys=[temporary("token/+=1")]) as stage:
+        with pytest.raises(Refused) as caught:
+            await stage.cloud.look(REGION, [NOBODY])
+    assert caught.value.answer.vendor_code == "SignatureDoesNotMatch"
+    assert [word for word in ("token", "wrong-key-1", "string to sign") if word in str(caught.value)] == []
 
 
 @pytest.mark.parametrize("signature", SIGNATURES)

@@ -415,7 +415,7 @@ async def test_a_submit_that_hangs_is_unanswered_at_the_deadline() -> None:
     async with staged() as stage:
         job = await stage.export()
         stage.misbehave("hang")
-        account = jdcloud_account(stage.cloud._client._endpoint, timeouts=Timeouts(request=0.3))
+        account = jdcloud_account(stage.cloud._client._endpoint, timeouts=Timeouts(request=1.0))
         cloud = JdCloud(account, OpenGate(), stage.clock, Metrics(), NOWHERE)
         answer = await cloud.submit(job, permit := RecordingPermit())
         await cloud.aclose()
