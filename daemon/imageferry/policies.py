@@ -15,11 +15,13 @@ from pydantic import BaseModel, ValidationError
 
 from imageferry import yamlmap
 from imageferry.core.facts import CloudFacts
-from imageferry.core.match import Matcher, compile_match
+from imageferry.core.match import Matcher, Reader, compile_match
 from imageferry.core.policy import PolicySet
 from imageferry.core.review import Draft, Flaw, review
 from imageferry.core.spec import ActionSpec, MatchSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.values import LONGEST_WHEN
 from imageferry.errors import BadFile, Complaint
+from imageferry.expressions.reader import Expressions
 from imageferry.wording import dotted
 
 TESTS: Final = ".test.yaml"
@@ -52,7 +54,8 @@ def load(path: Path, clouds: Mapping[str, CloudFacts]) -> PolicySet:
     :param clouds: the facts of every cloud there is, by name.
     :raises BadFile: with everything that is wrong, file by file.
     """
-    return compiled([one.spec for one in read_all(path, clouds)])
+    reader = Expressions()
+    return PolicySet([one.spec for one in _read_all(path, clouds, reader)], reader)
 
 
 def read_all(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
@@ -60,7 +63,11 @@ def read_all(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
 
     :raises BadFile: with everything that is wrong, file by file.
     """
-    reads = [_read(file, clouds) for file in _files(path)]
+    return _read_all(path, clouds, Expressions())
+
+
+def _read_all(path: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> list[Written]:
+    reads = [_read(file, clouds, reader) for file in _files(path)]
     repeated = _repeated([one.document for one in reads if one.document])
     complaints = [
         complaint
@@ -74,12 +81,12 @@ def read_all(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
 
 def compiled(specs: Sequence[PolicySpec]) -> PolicySet:
     """The set of some policies that were read without complaints."""
-    return PolicySet(specs)
+    return PolicySet(specs, Expressions())
 
 
 def compiled_match(spec: MatchSpec) -> Matcher:
     """A matcher, or some, of a policy that was read without complaints, by itself."""
-    return compile_match(spec)
+    return compile_match(spec, Expressions())
 
 
 class PolicyBook:
@@ -123,33 +130,63 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path, clouds: Mapping[str, CloudFacts]) -> _Read:
+def _read(file: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> _Read:
     try:
         document = yamlmap.read(file, keep=True)
     except BadFile as error:
         return _Read(None, (), error.complaints)
+    slips = [*document.faults, *_slips(document, reader)]
     try:
         specs = PolicyFile.model_validate(document.data).policies
     except ValidationError as error:
         wrong = [details["loc"] for details in error.errors(include_url=False, include_context=False)]
-        flaws = [flaw for flaw in _flaws(_drafts(document.data, wrong), clouds) if flaw.loc not in wrong]
-        return _Read(document, (), [*_located(document, flaws), *document.complaints(error, PolicyFile)])
-    return _Read(document, specs, _located(document, _flaws(map(Draft.whole, specs), clouds)))
+        flaws = [flaw for flaw in _flaws(_drafts(document.data, wrong), clouds, reader) if flaw.loc not in wrong]
+        complaints = document.complaints(error, PolicyFile)
+        return _Read(document, (), [*slips, *_located(document, flaws), *complaints])
+    return _Read(document, specs, [*slips, *_located(document, _flaws(map(Draft.whole, specs), clouds, reader))])
 
 
-def _flaws(drafts: Iterable[Draft], clouds: Mapping[str, CloudFacts]) -> Iterator[Flaw]:
+def _flaws(drafts: Iterable[Draft], clouds: Mapping[str, CloudFacts], reader: Reader) -> Iterator[Flaw]:
     """What review says, with paths from the file's root."""
     for index, draft in enumerate(drafts):
-        for loc, message in review(draft, clouds):
+        for loc, message in review(draft, clouds, reader):
             yield Flaw(("policies", index, *loc), message)
 
 
-def _located(document: yamlmap.Document, flaws: Iterable[Flaw]) -> list[Complaint]:
-    """What the file itself has wrong, and the flaws."""
-    return [
-        *document.faults,
-        *(document.complaint(flaw.loc, f"{dotted(flaw.loc)}: {flaw.message}") for flaw in flaws),
-    ]
+def _located(document: yamlmap.Document, flaws: Iterable[Flaw]) -> Iterator[Complaint]:
+    return (document.complaint(flaw.loc, f"{dotted(flaw.loc)}: {flaw.message}") for flaw in flaws)
+
+
+# --- expressions: what is wrong with them is told whatever else is wrong around them --------------------------------
+
+
+def _slips(document: yamlmap.Document, reader: Reader) -> Iterator[Complaint]:
+    """What is wrong inside the expressions, each at its own place in the file."""
+    for loc, text in _expressions(document.data):
+        found = reader(text)
+        for line, column, message in found if isinstance(found, tuple) else ():
+            offset = sum(len(each) + 1 for each in text.split("\n")[: line - 1]) + column - 1
+            yield document.complaint_within(loc, offset, f"{dotted(loc)}: {message}")
+
+
+def _expressions(data: object) -> Iterator[tuple[Loc, str]]:
+    for index, item in enumerate(_items(data)):
+        if isinstance(item, dict):
+            yield from _whens(("policies", index, "match"), item.get("match"))
+
+
+def _whens(at: Loc, match: object) -> Iterator[tuple[Loc, str]]:
+    """Every expression of a match that the models would take as one."""
+    if not isinstance(match, dict):
+        return
+    text = match.get("when")
+    if isinstance(text, str) and text.strip() and len(text) <= LONGEST_WHEN:
+        yield (*at, "when"), text
+    for key in ("any", "all"):
+        nested = match.get(key)
+        for index, inner in enumerate(nested if isinstance(nested, list) else []):
+            yield from _whens((*at, key, index), inner)
+    yield from _whens((*at, "not"), match.get("not"))
 
 
 # --- a wrong file: what can be said about the rest of it, so that a person learns of everything in one go -----------

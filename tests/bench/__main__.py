@@ -23,7 +23,7 @@ import anyio
 import pytest
 import structlog
 
-from bench import backlog, commits, intake, latency, pace
+from bench import backlog, commits, deciding, intake, latency, pace
 from bench.report import Row, Size, missing, table
 from support.kafka import Broker, shared_broker
 from support.programs import ROOT
@@ -50,6 +50,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "pace": partial(anyio.run, pace.measure),
     "backlog": partial(anyio.run, backlog.measure),
     "ledger": partial(anyio.run, commits.measure),
+    "policies": deciding.measure,
 }
 
 

@@ -32,16 +32,12 @@ def test_everything_that_is_not_there_yet_is_said_at_once(tmp_path: Path) -> Non
         "regions": ["ap-guangzhou"],
         "credentials": {"source": "static", "secret_id": "example", "secret_key": "example"},
     }
-    sources = [
-        {"type": "polling", "every": "5m"},
-        {"type": "webhook", "listen": "127.0.0.1:0", "secret": "example-secret"},
-    ]
+    sources = [{"type": "webhook", "listen": "127.0.0.1:0", "secret": "example-secret"}]
     publishers = [{"type": "webhook", "url": "https://example.com/hook", "secret": "example-secret"}]
     house = House(tmp_path, {"prod": account}, sources=sources, publishers=publishers)
     result = invoke("run", "--config", house.config, "--until-idle")
     assert result.exit_code == 1
     assert [line.split(": ")[1] for line in result.stderr.splitlines() if line.startswith("imageferry: ")] == [
-        "source polling",
         "source webhook",
         "publisher webhook",
     ]

@@ -111,10 +111,7 @@ policies:
         'a.yaml:3:5: policies[0]: unknown key "descripton"',
         'a.yaml:4:20: policies[0].match.cloud: "tencnt" matches no cloud',
         'a.yaml:4:40: policies[0].match.os[1]: "Windws" matches no os',
-        (
-            'a.yaml:4:55: policies[0].match.when: "x > 1": expressions need the cel extra, which this version does not '
-            "have yet"
-        ),
+        'a.yaml:4:56: policies[0].match.when: unknown fact "x"',
         'a.yaml:6:26: policies[0].actions[0].export.bucket: "a-{regoin}": {regoin} is no placeholder',
         'b.yaml:7:19: policies[0].actions[0].export.format: tencent cannot export as "qcow"',
     ]

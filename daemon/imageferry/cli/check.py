@@ -15,12 +15,11 @@ import anyio
 import click
 
 from imageferry.cli.files import config_option, load_all
+from imageferry.cli.live import quiet
 from imageferry.cli.main import FAILED
 from imageferry.cli.online import Found, ask_all
 from imageferry.cli.tables import plain
 from imageferry.core.account import Account
-from imageferry.telemetry.logs import configure
-from imageferry.telemetry.secrets import register_secret
 
 NAMED: Final = 20
 """How many policies are named; the others are counted."""
@@ -46,9 +45,7 @@ def command(config: Path | None, online: bool) -> None:  # noqa: FBT001 - click 
         f"{_count(len(book.current.names), 'policy', 'policies')}: {_some(book.current.names)}"
     )
     if online:
-        configure(settings.logging.format, "warning", sys.stderr)
-        for secret in settings.secrets:
-            register_secret(secret)
+        quiet(settings)
         found = anyio.run(ask_all, settings, book.current)
         _print(settings.accounts, found)
         if any(one.outcome == "failed" for one in found):

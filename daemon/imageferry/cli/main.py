@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "check": "config and policies: every error at once; --online asks the clouds too",
     "plan": "what would be done with images, and why, without doing it",
     "test": "the tests written beside policies",
+    "backfill": "put images that exist already before the policies",
     "jobs": "see and steer jobs",
     "schema": "JSON Schema of policies, tests and config, for editors",
     "rehearse": "one rehearsal cloud, to try a policy against",

@@ -5,23 +5,20 @@ It sends nothing but questions, within the accounts' limits. ``check`` calls it 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, Literal, NamedTuple
 
 import anyio
 
-from imageferry.clouds.registry import CLOUDS
+from imageferry.cli.live import connected
 from imageferry.core.account import Account
 from imageferry.core.image import Place
 from imageferry.core.policy import PolicySet
 from imageferry.core.targets import Target, targets
 from imageferry.errors import CircuitOpen, Refused
-from imageferry.flow.lanes import Lanes
-from imageferry.ports import Bucket, Clock, Cloud, Quota, own_images
+from imageferry.ports import Bucket, Cloud, Quota, own_images
 from imageferry.settings import Settings
 from imageferry.telemetry.clock import SystemClock
-from imageferry.telemetry.metrics import Metrics
 
 FULL: Final = 0.9
 """A quota that is used so far is worth a warning."""
@@ -46,24 +43,13 @@ async def ask_all(settings: Settings, policies: PolicySet) -> list[Found]:
     found: dict[str, list[Found]] = {account.name: [] for account in settings.accounts}
 
     async def ask(account: Account) -> None:
-        async with connected(account, clock) as cloud:
+        async with connected(settings, account, clock) as cloud:
             found[account.name] += await Asking(account, cloud, policies).everything()
 
     async with anyio.create_task_group() as group:
         for account in settings.accounts:
             group.start_soon(ask, account)
     return [one for each in found.values() for one in each]
-
-
-@asynccontextmanager
-async def connected(account: Account, clock: Clock) -> AsyncIterator[Cloud]:
-    """An account's cloud, asked within its limits, until the context ends."""
-    metrics = Metrics()
-    cloud = CLOUDS[account.cloud](account, Lanes(account, clock, metrics), clock, metrics)
-    try:
-        yield cloud
-    finally:
-        await cloud.aclose()
 
 
 class Asking:
@@ -106,7 +92,7 @@ class Asking:
             await self._tried(region, "quota", lambda: self._quotas(region)),
         ]
         asked: dict[str, list[str]] = {}
-        for target in targets(self._policies.specs, place):
+        for target in targets(self._policies, place):
             if target.action == "copy" or target.open:
                 found += self._known(region, target)
             else:

@@ -12,7 +12,7 @@ import click
 
 from imageferry.cli.files import load_settings
 from imageferry.cli.main import FAILED
-from imageferry.cli.plan import image_json
+from imageferry.cli.planned import image_json
 from imageferry.cli.tables import format_option, plain, print_json
 from imageferry.core.decision import Decision
 from imageferry.core.times import rfc3339

@@ -6,16 +6,16 @@ image matches is ``match``'s.
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal, NoReturn, Self
+from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
-from pydantic.json_schema import SkipJsonSchema
 
 from imageferry.core.units import Age
 from imageferry.core.values import (
     Arches,
     Buckets,
     Clouds,
+    Expression,
     Globs,
     OsFamilies,
     Regions,
@@ -88,14 +88,7 @@ class MatchSpec(Spec):
         default=None, alias="all", description="Every one of these", json_schema_extra=_SOME_ITEMS
     )
     not_: MatchSpec | None = Field(default=None, alias="not", description="Not this")
-    when: SkipJsonSchema[None] = Field(default=None, description="A word kept for expressions")
-
-    @field_validator("when", mode="before")
-    @classmethod
-    def _no_expressions(cls, _value: object) -> NoReturn:
-        raise ValueError(
-            "expressions need the cel extra, which this version does not have yet; expected other matchers"
-        )
+    when: Expression | None = Field(default=None, description="An expression in CEL; needs the extra cel")
 
     @field_validator("any_of", "all_of", "tags")
     @classmethod

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind
-from imageferry.core.match import compile_policy
+from imageferry.core.policy import PolicySet
 from imageferry.core.spec import PolicySpec
 from imageferry.core.template import parse, words_of
 from imageferry.core.values import ANY_REGION
@@ -29,14 +29,9 @@ class Target(NamedTuple):
     open: bool = False
 
 
-def targets(specs: Sequence[PolicySpec], place: Place) -> list[Target]:
+def targets(policies: PolicySet, place: Place) -> list[Target]:
     """Every destination that a policy which could match here names, once for each policy, in file order."""
-    bare = Image(place=place, id="")
-    told: dict[Target, None] = {}
-    for spec in specs:
-        if compile_policy(spec)(bare, _SOMETIME).verdict != "no_match":
-            told.update(dict.fromkeys(_targets(spec, place)))
-    return list(told)
+    return list(dict.fromkeys(target for spec in policies.candidates(place) for target in _targets(spec, place)))
 
 
 def _targets(spec: PolicySpec, place: Place) -> Iterator[Target]:

@@ -40,6 +40,14 @@ def _filled(value: str) -> str:
 Text = Annotated[str, AfterValidator(_filled), Field(json_schema_extra={"pattern": r"\S"})]
 """A text with something in it."""
 
+LONGEST_WHEN: Final = 2000
+"""Characters an expression may have."""
+
+Expression = Annotated[
+    str, Field(max_length=LONGEST_WHEN, json_schema_extra={"pattern": r"\S"}), AfterValidator(_filled)
+]
+"""An expression; whether it is right is for its reader to say."""
+
 
 def _listed(value: object) -> object:
     """One word means a list of one."""

@@ -30,6 +30,7 @@ ON CONFLICT (cloud, account, region, image_id) DO UPDATE SET
     first_seen_at = CASE WHEN images.look_due_at IS NULL THEN excluded.first_seen_at ELSE images.first_seen_at END,
     attempts = CASE WHEN images.look_due_at IS NULL THEN 0 ELSE images.attempts END,
     priority = excluded.priority,
+    only_policies = NULL,
     version = images.version + 1
 """
 _DEAD: Final = "INSERT INTO dead_letters (source, digest, received_at, reason, body)"

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
-from imageferry.core.image import Image
+from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
-from imageferry.ledgers import intake, leases, looks, moving, outbox, queries
+from imageferry.ledgers import backfill, intake, leases, looks, moving, outbox, queries
 from imageferry.ledgers.script import Database
 from imageferry.ports import (
     Claim,
@@ -28,6 +28,7 @@ from imageferry.ports import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -54,6 +55,14 @@ class StoredReader:
     async def image(self, image_id: str) -> list[ImageRow]:
         """What is known of an image id, at every place that has it."""
         return await self._database.read(queries.image(image_id))
+
+    async def outcomes(self, place: Place, image_ids: Sequence[str]) -> dict[str, str]:
+        """The ``outcome`` of those images that are known at a place."""
+        return await self._database.read(queries.outcomes(place, image_ids))
+
+    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
+        """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
+        return await self._database.read(queries.copies(account, region, images))
 
     async def dead_letters(self, limit: int | None = None) -> list[DeadLetter]:
         """Dead letters, newest first."""
@@ -89,6 +98,10 @@ class StoredLedger(StoredReader):
         """Events, looks that are now due, dead letters. Repeats change nothing."""
         return await self._database.write(intake.record(batch, now))
 
+    async def put_in(self, place: Place, image_ids: Sequence[str], only: Collection[str], now: int) -> PutIn:
+        """Make images due for a look as back-fill, for ``only`` these policies (empty: all)."""
+        return await self._database.write(backfill.put_in(place, image_ids, only, now))
+
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:
         """Looks that are due, fresh before back-fill, the longest due first."""
         return await self._database.read(looks.due_looks(account, region, now, limit))
@@ -100,10 +113,6 @@ class StoredLedger(StoredReader):
     async def close_looks(self, rows: Sequence[LookDone], now: int) -> NewlyDone:
         """Write decisions, jobs and their first history."""
         return await self._database.write(looks.close_looks(rows, now))
-
-    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
-        """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
-        return await self._database.read(queries.copies(account, region, images))
 
     async def claim(self, ask: Claim, now: int, freeze: Callable[[Job, Image], Frozen]) -> Job | None:
         """Move the lane's next due job to ``submitting``, or None when nothing may be sent.

@@ -43,10 +43,11 @@ from imageferry.ports.records import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
-from imageferry.ports.sources import Delivery, EventSource, Intake, Sighting, Unreadable
+from imageferry.ports.sources import Delivery, EventSource, Intake, Partly, Sighting, Unreadable
 
 __all__ = [
     "Absent",
@@ -83,9 +84,11 @@ __all__ = [
     "Move",
     "NewlyDone",
     "OutboxRow",
+    "Partly",
     "Permit",
     "Progress",
     "Publisher",
+    "PutIn",
     "Quota",
     "Reader",
     "Recorded",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
-from imageferry.core.image import Image
+from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ports.clouds import Frozen
@@ -22,6 +22,7 @@ from imageferry.ports.records import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -44,6 +45,14 @@ class Reader(Protocol):
 
     async def image(self, image_id: str) -> list[ImageRow]:
         """What is known of an image id, at every place that has it."""
+        ...
+
+    async def outcomes(self, place: Place, image_ids: Sequence[str]) -> dict[str, str]:
+        """The ``outcome`` of those images that are known at a place."""
+        ...
+
+    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
+        """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
         ...
 
     async def dead_letters(self, limit: int | None = None) -> list[DeadLetter]:
@@ -81,8 +90,18 @@ class Ledger(Reader, Protocol):
         """Events (unique by source and id), looks that are now due, dead letters. Repeats change nothing."""
         ...
 
+    async def put_in(self, place: Place, image_ids: Sequence[str], only: Collection[str], now: int) -> PutIn:
+        """Make images due for a look as back-fill, for ``only`` these policies (empty: all).
+
+        What is to be looked at already stays as it is; a back-fill that waits is widened by the policies.
+        """
+        ...
+
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:
-        """Looks that are due, fresh before back-fill, the longest due first."""
+        """Looks that are due, fresh before back-fill, the longest due first.
+
+        Back-fill is held back while as many of its jobs as are good wait for their submit.
+        """
         ...
 
     async def put_off_looks(self, rows: Sequence[LookLater], now: int) -> None:
@@ -94,10 +113,6 @@ class Ledger(Reader, Protocol):
 
         A sighting that came while the look was under way (the version changed) leaves the image due again.
         """
-        ...
-
-    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
-        """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
         ...
 
     async def claim(self, ask: Claim, now: int, freeze: Callable[[Job, Image], Frozen]) -> Job | None:

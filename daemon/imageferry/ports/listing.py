@@ -5,13 +5,22 @@ It knows the port only; it keeps nothing and retries nothing.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
 
 from imageferry.core.image import Image
-from imageferry.ports.clouds import Cloud
+from imageferry.ports.clouds import ImagePage
 
 
-async def own_images(cloud: Cloud, region: str) -> AsyncIterator[Sequence[Image]]:
+class Lister(Protocol):
+    """What can list images: a :class:`~imageferry.ports.clouds.Cloud`, or something before one."""
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """See ``Cloud``."""
+        ...
+
+
+async def own_images(cloud: Lister, region: str) -> AsyncGenerator[Sequence[Image], None]:
     """The account's own private images in a region, page by page, each image once.
 
     Ends with the last page, or where the cloud names a page that was read already.

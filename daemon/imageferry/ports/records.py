@@ -51,6 +51,8 @@ class DueLook(NamedTuple):
     """When the sighting that opened this look was received."""
     priority: int
     version: int
+    only: tuple[str, ...] = ()
+    """The policies that are to be asked, for a back-fill of some; empty: all."""
 
 
 class LookLater(NamedTuple):
@@ -70,6 +72,14 @@ class LookDone(NamedTuple):
     reason: str
     decision: Decision | None = None
     jobs: tuple[NewJob, ...] = ()
+
+
+class PutIn(NamedTuple):
+    """What :meth:`Ledger.put_in` made of some images."""
+
+    put_in: int
+    waiting: int
+    """Were to be looked at already."""
 
 
 class NewlyDone(NamedTuple):

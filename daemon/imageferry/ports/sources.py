@@ -41,6 +41,12 @@ class Intake(Protocol):
         ...
 
 
+class Partly(str):
+    """What a source's health says of a trouble beside which it goes on: seen, but no reason to call it unready."""
+
+    __slots__ = ()
+
+
 class EventSource(Protocol):
     """Where sightings come from."""
 
@@ -56,7 +62,10 @@ class EventSource(Protocol):
         ...
 
     def health(self) -> str | None:
-        """None when well, else the reason a person should read. Called at any time."""
+        """None when well, else the reason a person should read. Called at any time.
+
+        A :class:`Partly` where the source goes on beside the trouble.
+        """
         ...
 
     def drained(self) -> bool:

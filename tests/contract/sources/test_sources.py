@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -12,14 +13,21 @@ from uuid import uuid4
 import anyio
 import pytest
 
+from imageferry.clouds.registry import CLOUDS
+from imageferry.ledgers.sqlite import open_ledger
 from imageferry.ports import Delivery, EventSource
+from imageferry.rehearsal.options import RATES
 from imageferry.sources.registry import SOURCES
-from imageferry.sources.specs import FileSpec, KafkaSpec
+from imageferry.sources.specs import FileSpec, KafkaSpec, PollingSpec
+from imageferry.sources.surroundings import Surroundings, Watched
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
+from support.accounts import tencent_account
 from support.events import ready_bytes
+from support.gates import OpenGate
 from support.inbox import Inbox, becomes, running
 from support.kafka import create_topic, need_kafka, send, shared_broker
+from support.rehearsals import REGION, image, served, tencent
 
 
 class Fed(Protocol):
@@ -28,11 +36,15 @@ class Fed(Protocol):
     def __call__(self, lines: Sequence[bytes], folder: Path) -> AbstractAsyncContextManager[EventSource]: ...
 
 
+def around(*watched: Watched) -> Surroundings:
+    return Surroundings([], SystemClock(), Metrics(), watched)
+
+
 @asynccontextmanager
 async def fed_file(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventSource]:
     path = folder / "events.ndjson"
     path.write_bytes(b"".join(line + b"\n" for line in lines))
-    yield SOURCES["file"](FileSpec(path=str(path)), "under-test", [], SystemClock(), Metrics())
+    yield SOURCES["file"](FileSpec(path=str(path)), "under-test", around())
 
 
 @asynccontextmanager
@@ -42,7 +54,7 @@ async def fed_standard_input(lines: Sequence[bytes], folder: Path) -> AsyncItera
     kept, reader = os.dup(0), os.open(path, os.O_RDONLY)
     os.dup2(reader, 0)
     try:
-        yield SOURCES["file"](FileSpec(path="-"), "under-test", [], SystemClock(), Metrics())
+        yield SOURCES["file"](FileSpec(path="-"), "under-test", around())
     finally:
         os.dup2(kept, 0)
         os.close(kept)
@@ -56,10 +68,34 @@ async def fed_kafka(lines: Sequence[bytes], folder: Path) -> AsyncIterator[Event
     topic = await create_topic(broker, f"events-{uuid4().hex}", 2)
     await send(broker, topic, lines)
     spec = {"bootstrap_servers": broker.servers, "topics": [topic], "group_id": f"group-{topic}"}
-    yield SOURCES["kafka"](KafkaSpec.model_validate(spec), "under-test", [], SystemClock(), Metrics())
+    yield SOURCES["kafka"](KafkaSpec.model_validate(spec), "under-test", around())
 
 
-@pytest.fixture(params=[fed_file, fed_standard_input, fed_kafka], ids=lambda fed: fed.__name__)
+@asynccontextmanager
+async def fed_polling(lines: Sequence[bytes], folder: Path) -> AsyncIterator[EventSource]:
+    """A cloud that holds an image for each line, and no events at all."""
+    clock = SystemClock()
+    rehearsal = tencent(clock, rates=dict.fromkeys(RATES))
+    for line in lines:
+        image(rehearsal, image_id=json.loads(line)["data"]["image_id"])
+    async with served(rehearsal) as url, open_ledger(f"sqlite://{folder}/ledger.db", clock=clock) as ledger:
+        cloud = CLOUDS["tencent"](tencent_account(url), OpenGate(), clock, Metrics())
+        spec = PollingSpec.model_validate({"every": "1h", "since": "1h"})
+        yield SOURCES["polling"](spec, "under-test", around(Watched("prod", REGION, cloud, ledger)))
+        await cloud.aclose()
+
+
+DELIVERING = [fed_file, fed_standard_input, fed_kafka]
+
+
+@pytest.fixture(params=DELIVERING, ids=lambda fed: fed.__name__)
+def fed_bytes(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[EventSource]]:
+    """The sources that are handed bytes."""
+    found: Callable[..., AbstractAsyncContextManager[EventSource]] = request.param
+    return found
+
+
+@pytest.fixture(params=[*DELIVERING, fed_polling], ids=lambda fed: fed.__name__)
 def fed(request: pytest.FixtureRequest) -> Callable[..., AbstractAsyncContextManager[EventSource]]:
     found: Callable[..., AbstractAsyncContextManager[EventSource]] = request.param
     return found
@@ -72,7 +108,8 @@ async def test_it_delivers_every_event_once_and_is_then_drained(fed: Fed, tmp_pa
     inbox = Inbox()
     async with fed(LINES, tmp_path) as source, running(source, inbox):
         await becomes(source.drained)
-    assert sorted(inbox.ids) == sorted(f"event-of-img-{i}" for i in range(20))
+    assert sorted(inbox.image_ids) == sorted(f"img-{i}" for i in range(20))
+    assert len({(one.source, one.event_id) for one in inbox.sightings}) == 20
 
 
 async def test_it_names_its_type_with_every_batch(fed: Fed, tmp_path: Path) -> None:
@@ -87,9 +124,9 @@ async def test_it_keeps_the_name_it_was_given(fed: Fed, tmp_path: Path) -> None:
         assert source.name == "under-test"
 
 
-async def test_an_unreadable_delivery_is_delivered_too_with_its_place_and_bytes(fed: Fed, tmp_path: Path) -> None:
+async def test_an_unreadable_delivery_is_delivered_too_with_its_place_and_bytes(fed_bytes: Fed, tmp_path: Path) -> None:
     inbox = Inbox()
-    async with fed([LINES[0], b"{nonsense", LINES[1]], tmp_path) as source, running(source, inbox):
+    async with fed_bytes([LINES[0], b"{nonsense", LINES[1]], tmp_path) as source, running(source, inbox):
         await becomes(source.drained)
     [bad] = inbox.unreadable
     assert (bad.body, bad.reason.startswith("not JSON"), bool(bad.source)) == (b"{nonsense", True, True)

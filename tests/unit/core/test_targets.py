@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 from imageferry.core.image import Place
+from imageferry.core.policy import PolicySet
 from imageferry.core.spec import PolicyFile
 from imageferry.core.targets import Target, targets
 
@@ -10,7 +11,7 @@ HERE = Place("tencent", "prod", "ap-guangzhou")
 
 
 def told(*policies: dict[str, Any], place: Place = HERE) -> list[Target]:
-    return targets(PolicyFile.model_validate({"policies": list(policies)}).policies, place)
+    return targets(PolicySet(PolicyFile.model_validate({"policies": list(policies)}).policies), place)
 
 
 def policy(*actions: dict[str, Any], name: str = "p", **match: Any) -> dict[str, Any]:

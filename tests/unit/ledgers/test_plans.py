@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from imageferry.ledgers import looks, moving, outbox, queries
+from imageferry.ledgers import backfill, looks, moving, outbox, queries
 from imageferry.ledgers.script import Rows, Script, Value, drive
 from imageferry.ledgers.sqlite import open_ledger
 from support.clocks import FakeClock
@@ -31,6 +31,8 @@ SCRIPTS: dict[str, Callable[[], Script[Any]]] = {
     "one job": lambda: queries.job("abc"),
     "history": lambda: queries.history("abc"),
     "image": lambda: queries.image("img-1"),
+    "outcomes": lambda: queries.outcomes(PLACE, ["img-1", "img-2"]),
+    "put in": lambda: backfill.put_in(PLACE, ["img-1", "img-99"], ["a"], NOW),
     "pending": lambda: outbox.pending("kafka", 500),
 }
 
