@@ -148,9 +148,9 @@ def secrets_of(models: Iterable[type[BaseModel]]) -> set[str]:
 
 
 def keys_of(models: Sequence[type[BaseModel]]) -> list[str]:
-    """The keys that models know, in their order, a secret's with its ``*_file`` sibling."""
+    """The keys that models know, in their order, a secret's with its ``*_file`` sibling; excluded ones are none."""
     fields = chain.from_iterable(model.model_fields.items() for model in models)
-    names = dict.fromkeys(field.alias or name for name, field in fields)
+    names = dict.fromkeys(field.alias or name for name, field in fields if not field.exclude)
     secrets = secrets_of(models)
     return list(chain.from_iterable((name, f"{name}_file") if name in secrets else (name,) for name in names))
 

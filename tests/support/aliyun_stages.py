@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from imageferry.clouds.aliyun.adapter import AliyunCloud
-from imageferry.clouds.aliyun.client import Signature
 from imageferry.clouds.aliyun.codes import COPY, EXPORT
 from imageferry.clouds.aliyun.facts import FACTS
+from imageferry.clouds.aliyun.requests import Signature
 from imageferry.clouds.credentials import Around
 from imageferry.core.account import Account, CredentialSpec, Polls, Timeouts
 from imageferry.core.answers import Answer
@@ -194,9 +194,9 @@ async def staged(
     clock, gate, metrics, numbers = FakeClock(), gate or OpenGate(), Metrics(), count(1)
     server = aliyun(clock, **options)
     async with served(server) as base_url:
-        configured = aliyun_account(base_url, **(account or {}))
+        configured = aliyun_account(base_url, **{"switches": {"signature": signature}, **(account or {})})
         nonce = lambda: f"nonce-{next(numbers)}"  # noqa: E731 - it is one
-        cloud = AliyunCloud(configured, gate, clock, metrics, around, signature=signature, nonce=nonce)
+        cloud = AliyunCloud(configured, gate, clock, metrics, around, nonce=nonce)
         try:
             yield Stage(server, cloud, gate, clock, metrics)
         finally:

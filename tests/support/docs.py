@@ -14,6 +14,7 @@ from imageferry.core.machine import END_STATES, MOVES, STATES
 from imageferry.schemas import SCHEMAS
 from imageferry.settings import settings_table
 from imageferry.telemetry.metrics import Metrics
+from support import credential_docs
 from support.cloud_docs import renewed
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
@@ -70,6 +71,11 @@ def states() -> str:
     )
 
 
+def credentials() -> str:
+    """Where keys come from, per cloud."""
+    return f"# Credentials\n\n{HOW}\n\n{credential_docs.credentials()}"
+
+
 def clouds() -> str:
     """What each cloud takes and refuses; only its marked blocks are made."""
     return renewed(DOCS / "clouds.md")
@@ -84,6 +90,7 @@ PAGES: Final[Mapping[str, Callable[[], str]]] = {
     "settings.md": settings,
     "metrics.md": metrics,
     "states.md": states,
+    "credentials.md": credentials,
     **{f"schema/{what}.json": schema(what) for what in SCHEMAS},
     "clouds.md": clouds,
 }

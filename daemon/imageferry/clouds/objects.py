@@ -78,13 +78,13 @@ class Objects:
         return seen_bucket(await self._ask(HEAD_BUCKET, bucket, region, ""), "x-cos-bucket-region")
 
     async def _ask(self, api: str, bucket: str, region: str, path: str) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
         url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/") + path
-        headers = sign_s3("HEAD", url, keys, region, self._now())
-        return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        async def send(keys: Keys) -> Told:
+            headers = sign_s3("HEAD", url, keys, region, self._now())
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send)
 
 
 def seen_bucket(told: Told, region_header: str) -> Bucket:

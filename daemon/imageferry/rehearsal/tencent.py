@@ -33,36 +33,13 @@ from imageferry.rehearsal.parameters import VendorError, check_shape, read_objec
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4, check_tc3
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
+from imageferry.rehearsal.tencent_actions import ACTIONS, find_action
 from imageferry.rehearsal.tencent_calls import Action, Call, World
-from imageferry.rehearsal.tencent_copies import WANTED as SYNC_WANTED
-from imageferry.rehearsal.tencent_copies import sync_images
-from imageferry.rehearsal.tencent_exports import WANTED as EXPORT_WANTED
-from imageferry.rehearsal.tencent_exports import export_images
-from imageferry.rehearsal.tencent_images import (
-    IMAGES_WANTED,
-    SNAPSHOTS_WANTED,
-    describe_image_quota,
-    describe_images,
-    describe_snapshots,
-    get_caller_identity,
-    image_json,
-)
+from imageferry.rehearsal.tencent_images import image_json
 from imageferry.rehearsal.windows import RateWindows
 
-VERSIONS: Final = {"cvm": "2017-03-12", "cbs": "2017-03-12", "sts": "2018-08-13"}
-
-ACTIONS: Final[dict[str, dict[str, Action]]] = {
-    "cvm": {
-        "DescribeImages": Action(IMAGES_WANTED, describe_images),
-        "DescribeImageQuota": Action({}, describe_image_quota),
-        "ExportImages": Action(EXPORT_WANTED, export_images),
-        "SyncImages": Action(SYNC_WANTED, sync_images),
-    },
-    "cbs": {"DescribeSnapshots": Action(SNAPSHOTS_WANTED, describe_snapshots)},
-    "sts": {"GetCallerIdentity": Action({}, get_caller_identity, needs_region=False)},
-}
-"""Service -> action -> what it does."""
-
+UNSIGNED: Final = "SKIP"
+"""The Authorization of a request that no key signs."""
 LARGEST_BODY: Final = 10 << 20
 
 _KNOWN: Final = frozenset(name for actions in ACTIONS.values() for name in actions)
@@ -199,20 +176,29 @@ class TencentRehearsal:
         """Everything that is checked before a fault can befall a request: the envelope, the key, the rate."""
         options, headers = self.world.options, signed.headers
         _check_envelope(signed)
-        try:
-            key, service = check_tc3(signed, options.keys, call.at)
-        except SignatureRefused as refused:
-            raise VendorError(refused.code, refused.message) from None
-        rule = _find_action(service, headers["x-tc-action"], headers["x-tc-version"])
+        key_id, service = self._prove(signed, call.at)
+        rule = find_action(service, headers["x-tc-action"], headers["x-tc-version"])
+        if rule.signed and not key_id:
+            raise VendorError("AuthFailure.InvalidAuthorization", "The Authorization header is not a TC3 signature.")
         if call.region or rule.needs_region or options.sts_needs_region:
             _check_region(call.region, options)
         entry = call.region if options.count_rate_by == "region" else headers["host"]
         limit = options.rate(call.action)
-        held = self._windows.arrive((call.action, entry, key.secret_id), self._clock.monotonic())
+        held = self._windows.arrive((call.action, entry, key_id), self._clock.monotonic())
         if limit is not None and held > limit:
             raise VendorError("RequestLimitExceeded", f"{call.action} may be called {limit} times a second.")
         params = read_object(signed.body)
-        return rule, Call(call.action, call.region, params, call.request_id, call.at)
+        return rule, Call(call.action, call.region, params, call.request_id, call.at, key_id)
+
+    def _prove(self, signed: Signed, now: int) -> tuple[str, str]:
+        """(who signed, for which service); who asks STS without a key says so, and is nobody."""
+        if signed.headers.get("authorization") == UNSIGNED:
+            return "", "sts"
+        try:
+            key, service = check_tc3(signed, self.world.keys, now)
+        except SignatureRefused as refused:
+            raise VendorError(refused.code, refused.message) from None
+        return key.secret_id, service
 
     def _carry_out(self, rule: Action, call: Call, fault: Misbehaviour | None) -> tuple[str, Response]:
         if fault is None:
@@ -283,7 +269,7 @@ class TencentRehearsal:
     def _head(self, signed: Signed, bucket: str, key: str, now: int) -> Response:
         options = self.world.options
         try:
-            _, region = check_sigv4(signed, options.keys, now)
+            _, region = check_sigv4(signed, self.world.keys, now)
         except SignatureRefused:
             return self._bare(403)
         if bucket not in options.buckets:
@@ -319,17 +305,6 @@ def _check_envelope(signed: Signed) -> None:
         raise VendorError("InvalidParameter", "X-TC-Timestamp must be whole seconds.")
     if _CLIENT.fullmatch(headers.get("x-tc-requestclient", "")) is None:
         raise VendorError("InvalidParameter", "X-TC-RequestClient is too long or has other characters than allowed.")
-
-
-def _find_action(service: str, name: str, version: str) -> Action:
-    actions = ACTIONS.get(service)
-    if actions is None:
-        raise VendorError("NoSuchProduct", f"The product `{service}` does not exist.")
-    if version != VERSIONS[service]:
-        raise VendorError("NoSuchVersion", f"The version `{version}` does not exist.")
-    if name not in actions:
-        raise VendorError("InvalidAction", f"The action `{name}` does not exist.")
-    return actions[name]
 
 
 def _check_region(region: str, options: RehearsalOptions) -> None:

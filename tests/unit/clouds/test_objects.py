@@ -15,6 +15,7 @@ from botocore.credentials import Credentials as BotoCredentials
 
 from imageferry.clouds.credentials import Around, Credentials, Keys
 from imageferry.clouds.objects import Missing, Objects, Present, sign_s3
+from imageferry.clouds.tencent.credentials import SOURCES
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import CredentialSpec
 from imageferry.core.answers import Answer
@@ -80,7 +81,7 @@ def test_a_token_is_sent_and_signed() -> None:
 async def storage(base_url: str, **changes: Any) -> AsyncIterator[Objects]:
     account, clock = tencent_account(base_url, **changes), FakeClock()
     wire = Wire(account, clock, Metrics())
-    credentials = Credentials(account, Around({}, Path("/nowhere")), wire, clock)
+    credentials = Credentials(account, Around({}, Path("/nowhere")), wire, clock, SOURCES)
     try:
         yield Objects(account, wire, credentials, clock.now)
     finally:

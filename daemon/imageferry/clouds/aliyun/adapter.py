@@ -14,12 +14,13 @@ from typing import Final
 import anyio
 
 from imageferry.clouds.aliyun import codes, copies, exports
-from imageferry.clouds.aliyun.client import Client, Signature
+from imageferry.clouds.aliyun.client import Client
 from imageferry.clouds.aliyun.credentials import SOURCES
 from imageferry.clouds.aliyun.facts import FACTS
 from imageferry.clouds.aliyun.images import DESCRIBE, Images
 from imageferry.clouds.aliyun.inquiries import Inquiries
 from imageferry.clouds.aliyun.refusals import Refusals
+from imageferry.clouds.aliyun.roles import ASSUME, signature
 from imageferry.clouds.aliyun.storage import LIST_OBJECTS, Storage
 from imageferry.clouds.aliyun.tasks import ATTRIBUTE, TASKS, Tasks
 from imageferry.clouds.credentials import Around, Credentials
@@ -49,14 +50,13 @@ class AliyunCloud:
         metrics: Metrics,
         around: Around,
         *,
-        signature: Signature = "acs3",
         nonce: Callable[[], object] = uuid.uuid4,
     ) -> None:
         """``nonce``: something new at every call; a signature's own chance, which decides nothing."""
         self.account = account.name
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock, SOURCES)
-        client = Client(account, gate, clock, self._wire, credentials, signature=signature, nonce=nonce)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
+        client = Client(account, gate, clock, self._wire, credentials, signature=signature(account), nonce=nonce)
         self._client = client
         self._images = Images(client, clock, account.name)
         storage = Storage(account, self._wire, credentials, client)

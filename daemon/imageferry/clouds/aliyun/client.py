@@ -15,7 +15,7 @@ import structlog
 from imageferry.clouds.aliyun import endpoints
 from imageferry.clouds.aliyun.answers import read
 from imageferry.clouds.aliyun.codes import CLOCK, EXPORT, NONCE_USED
-from imageferry.clouds.aliyun.sign import EMPTY_HASH, Signable, authorization, query_text, rpc_signature, timestamp
+from imageferry.clouds.aliyun.requests import Proof, Signature, signed
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
 from imageferry.core.account import Account
@@ -33,9 +33,6 @@ _PERMISSION: Final = ("Forbidden.RAM", "NoPermis", "ActionUnauthorized", "RealNa
 """Beginnings of codes about what a proven asker may not do: newer keys of the same source would not help."""
 
 log = structlog.get_logger(__name__)
-
-Signature = Literal["acs3", "rpc_v1"]
-"""The vendor's own signature, or the one before it, which some gateways and proxies still want."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,46 +165,9 @@ class Client:
     def _signed(self, asked: Call, keys: Keys) -> Request:
         where = endpoints.images if asked.service == "ecs" else endpoints.tokens
         base = where(self._account, asked.region)
-        host, _, prefix = base.partition("://")[2].partition("/")
         params = {**({"RegionId": asked.region} if asked.service == "ecs" else {}), **asked.params}
-        sent = replace(asked, params=params)
-        if self._signature == "acs3":
-            query, headers = self._acs3(sent, keys, host, f"/{prefix}")
-        else:
-            query, headers = self._rpc_v1(sent, keys), {}
-        headers = {"Accept": "application/json", "host": host, **headers}
-        return Request(asked.api, "POST", f"{base}{'' if prefix else '/'}{f'?{query}' if query else ''}", headers)
-
-    def _acs3(self, asked: Call, keys: Keys, host: str, path: str) -> tuple[str, dict[str, str]]:
-        """The query, and the headers with their signature."""
-        token = {"x-acs-accesskey-id": keys.id, "x-acs-security-token": keys.token} if keys.token else {}
-        headers = {
-            "host": host,
-            "x-acs-action": asked.api,
-            "x-acs-version": VERSIONS[asked.service],
-            "x-acs-date": timestamp(self.vendor_now()),
-            "x-acs-signature-nonce": str(self._nonce()),
-            "x-acs-content-sha256": EMPTY_HASH,
-            **token,
-        }
-        proof = authorization(Signable("POST", asked.params, headers, path), keys.id, keys.secret)
-        return query_text(asked.params), {**headers, "authorization": proof}
-
-    def _rpc_v1(self, asked: Call, keys: Keys) -> str:
-        """The query with its signature, which leaves host and path out."""
-        common = {
-            "Action": asked.api,
-            "Version": VERSIONS[asked.service],
-            "Format": "JSON",
-            "AccessKeyId": keys.id,
-            "SignatureMethod": "HMAC-SHA1",
-            "SignatureVersion": "1.0",
-            "SignatureNonce": str(self._nonce()),
-            "Timestamp": timestamp(self.vendor_now()),
-            **({"SecurityToken": keys.token} if keys.token else {}),
-        }
-        signed = {**asked.params, **common}
-        return query_text({**signed, "Signature": rpc_signature("POST", signed, keys.secret)})
+        proof = Proof(keys, self.vendor_now(), str(self._nonce()), self._signature)
+        return signed(base, VERSIONS[asked.service], asked.api, params, proof)
 
 
 def _read(asked: Call, reply: Reply) -> Told:

@@ -26,8 +26,14 @@ def images(account: Account, region: str) -> str:
     return account.endpoint.replace("{region}", region).rstrip("/")
 
 
-def tokens(account: Account, region: str) -> str:
-    """The base URL of the token service (STS); without a region the one host that knows them all."""
+def tokens(account: Account, region: str, *, inner: bool = False) -> str:
+    """The base URL of the token service (STS); without a region the one host that knows them all.
+
+    ``inner``: the host inside a private network, where no address is configured.
+    """
+    base = account.identity_endpoint
+    if inner and base == FACTS.identity_endpoint:
+        base = base.replace("//sts.", "//sts-vpc.")
     if not region:
-        return account.identity_endpoint.replace(".{region}", "").rstrip("/")
-    return account.identity_endpoint.replace("{region}", region).rstrip("/")
+        return base.replace(".{region}", "").rstrip("/")
+    return base.replace("{region}", region).rstrip("/")

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypted, extra, judge, visible, windows
-from imageferry.core.facts import CloudFacts, KindLimit
+from imageferry.core.facts import CloudFacts, KindLimit, RoleFacts, Switch
 
 FORMATS: Final = ("raw", "vhd", "qcow2", "vmdk", "vdi")
 
@@ -94,11 +94,32 @@ _NEVER: Final = (
     Rule(COPY, _own_region, "Alibaba Cloud copies to another region only; {destination} is the image's own"),
 )
 
+ROLE: Final = RoleFacts(
+    word="role_arn",
+    meaning="the RAM role that the source's keys take, such as `acs:ram::1000000000000001:role/imageferry`",
+    pattern=r"acs:ram::[0-9]+:role/\S+",
+    example="acs:ram::1000000000000001:role/imageferry",
+    external_id=r"[\w+=,.@:/-]{2,1224}",
+    session_name=r"[A-Za-z0-9.@_-]{2,64}",
+    shortest=900.0,
+    longest=43_200.0,
+    usual=3600.0,
+)
+
+SIGNATURE: Final = "signature"
+
 FACTS: Final = CloudFacts(
     name="aliyun",
     title="Alibaba Cloud",
     credential_words=("access_key_id", "access_key_secret"),
     optional_credential_words=("security_token",),
+    role=ROLE,
+    switches={
+        SIGNATURE: Switch(
+            ("acs3", "rpc_v1"),
+            "the scheme of signatures: the vendor's own, or the one before it, which old gateways and proxies want",
+        ),
+    },
     endpoint="https://ecs.{region}.aliyuncs.com",
     identity_endpoint="https://sts.{region}.aliyuncs.com",
     storage_endpoint="https://{bucket}.oss-{region}.aliyuncs.com",

@@ -23,7 +23,6 @@ from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign, http_dat
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer, AnswerClass
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
 from imageferry.ports import Bucket
 
 LIST_OBJECTS: Final = "ListObjectsV2"
@@ -94,16 +93,14 @@ class Storage:
         return Listed(_entries(told.reply.body.decode(errors="replace")))
 
     async def _ask(self, api: str, asked: Stored, region: str) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
-        request = self._signed(api, asked, region, keys)
-        told = await self._wire.ask(POOL, request, _read)
-        if told.reply is None or told.answer.vendor_code != SKEWED:
-            return told
-        self._client.time.learn(told.reply, complained=True)
-        return await self._wire.ask(POOL, self._signed(api, asked, region, keys), _read)
+        async def send(keys: Keys) -> Told:
+            told = await self._wire.ask(POOL, self._signed(api, asked, region, keys), _read)
+            if told.reply is None or told.answer.vendor_code != SKEWED:
+                return told
+            self._client.time.learn(told.reply, complained=True)
+            return await self._wire.ask(POOL, self._signed(api, asked, region, keys), _read)
+
+        return await self._credentials.signing(send)
 
     def _signed(self, api: str, asked: Stored, region: str, keys: Keys) -> Request:
         base = self._endpoint.replace("{bucket}", asked.bucket).replace("{region}", region).rstrip("/")

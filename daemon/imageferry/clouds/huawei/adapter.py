@@ -8,15 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import anyio
 
 from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.huawei import copies, exports, jobs, projects
 from imageferry.clouds.huawei.client import Client
-from imageferry.clouds.huawei.credentials import SOURCES
-from imageferry.clouds.huawei.facts import FACTS
+from imageferry.clouds.huawei.credentials import ASSUME, SOURCES
+from imageferry.clouds.huawei.facts import EXPORT_VERSION, FACTS
 from imageferry.clouds.huawei.images import LIST, Images
 from imageferry.clouds.huawei.inquiries import Inquiries
 from imageferry.clouds.huawei.storage import Storage
@@ -32,29 +32,17 @@ from imageferry.telemetry.metrics import Metrics
 APIS: Final = (LIST, jobs.PROGRESS, jobs.SHOW, exports.ACTION, copies.ACTION, projects.ACTION, HEAD_OBJECT)
 """What this adapter asks for, as the metrics name it."""
 
-ExportVersion = Literal["v1", "v2.1"]
-"""The two paths of an export, which take and answer the same."""
-
 
 class HuaweiCloud:
     """One account at Huawei Cloud; see ``ports.Cloud``."""
 
     facts = FACTS
 
-    def __init__(
-        self,
-        account: Account,
-        gate: Gate,
-        clock: Clock,
-        metrics: Metrics,
-        around: Around,
-        *,
-        export_version: ExportVersion = "v1",
-    ) -> None:
+    def __init__(self, account: Account, gate: Gate, clock: Clock, metrics: Metrics, around: Around) -> None:
         self.account = account.name
-        self._version = export_version
+        self._version = FACTS.choice(account.switches, EXPORT_VERSION)
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock, SOURCES)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
         self._client = Client(account, gate, clock, self._wire, credentials)
         self._images = Images(self._client, account.name)
         asking, cadence = jobs.Jobs(self._client), account.polls.tasks

@@ -20,7 +20,6 @@ from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
 from imageferry.ports import Bucket
 
 SIGNED_PREFIX: Final = "x-obs-"
@@ -61,14 +60,15 @@ class Storage:
         return seen._replace(fault=_unfit(told.reply)) if seen.exists and told.reply is not None else seen
 
     async def _ask(self, api: str, bucket: str, region: str, key: str) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
         base = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
         url = f"{base}/{key_text(key)}"
-        headers = {"host": url.partition("://")[2].partition("/")[0], **signed(keys, bucket, key, self._now())}
-        return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+        host = url.partition("://")[2].partition("/")[0]
+
+        async def send(keys: Keys) -> Told:
+            headers = {"host": host, **signed(keys, bucket, key, self._now())}
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send)
 
 
 def _unfit(reply: Reply) -> str:

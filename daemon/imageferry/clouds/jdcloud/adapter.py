@@ -15,8 +15,9 @@ import anyio
 
 from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.jdcloud import copies, exports
-from imageferry.clouds.jdcloud.client import Client, Dialect
-from imageferry.clouds.jdcloud.credentials import SOURCES
+from imageferry.clouds.jdcloud.client import Client
+from imageferry.clouds.jdcloud.credentials import ASSUME, SOURCES
+from imageferry.clouds.jdcloud.dialect import dialect
 from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.clouds.jdcloud.images import DESCRIBE, Images
 from imageferry.clouds.jdcloud.inquiries import Inquiries
@@ -50,14 +51,13 @@ class JdCloud:
         metrics: Metrics,
         around: Around,
         *,
-        dialect: Dialect | None = None,
         nonce: Callable[[], object] = uuid.uuid4,
     ) -> None:
         """``nonce``: something new at every call; a signature's own chance, which decides nothing."""
         self.account = account.name
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock, SOURCES)
-        client = Client(account, gate, clock, self._wire, credentials, dialect=dialect or Dialect(), nonce=nonce)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
+        client = Client(account, gate, clock, self._wire, credentials, dialect=dialect(account), nonce=nonce)
         self._client = client
         self._images = Images(client, clock, account.name)
         storage = Storage(account, self._wire, credentials, client.vendor_now)

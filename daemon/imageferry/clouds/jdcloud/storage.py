@@ -30,7 +30,6 @@ from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
 from imageferry.ports import Bucket
 
 Form = Literal["plain", "s3"]
@@ -77,22 +76,22 @@ class Storage:
     async def _settled(self, api: str, url: str, region: str) -> Told:
         """Ask in the form that works; while none has, in both."""
         form, settled = self._form, self._proven
-        told = await self._ask(api, url, region, form)
+        told = await self._ask(api, url, region, form, renewing=settled)
         if not settled and told.reply is not None and told.reply.status in (_BAD, *_FORBIDDEN):
             form = OTHER[form]
-            told = await self._ask(api, url, region, form)
+            told = await self._ask(api, url, region, form, renewing=True)
         if told.answer.klass == "ok":
             self._form, self._proven = form, True
         return told
 
-    async def _ask(self, api: str, url: str, region: str, form: Form) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
+    async def _ask(self, api: str, url: str, region: str, form: Form, *, renewing: bool) -> Told:
         sign = sign_plain if form == "plain" else sign_s3
-        headers = sign("HEAD", url, keys, region, self._now())
-        return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        async def send(keys: Keys) -> Told:
+            headers = sign("HEAD", url, keys, region, self._now())
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send, renewing=renewing)
 
 
 def sign_plain(method: str, url: str, keys: Keys, region: str, now: int) -> dict[str, str]:

@@ -16,6 +16,7 @@ from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.objects import HEAD_OBJECT, Objects
 from imageferry.clouds.tencent import copies, exports
 from imageferry.clouds.tencent.client import Client
+from imageferry.clouds.tencent.credentials import ASSUME, SOURCES
 from imageferry.clouds.tencent.facts import FACTS
 from imageferry.clouds.tencent.images import DESCRIBE, Images
 from imageferry.clouds.tencent.inquiries import Inquiries
@@ -39,7 +40,7 @@ class TencentCloud:
     def __init__(self, account: Account, gate: Gate, clock: Clock, metrics: Metrics, around: Around) -> None:
         self.account = account.name
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
         self._client = Client(account, gate, clock, self._wire, credentials)
         self._images = Images(self._client, clock, account.name)
         objects = Objects(account, self._wire, credentials, self._client.vendor_now)

@@ -55,10 +55,9 @@ async def heard(signature: Signature, **changes: Any) -> tuple[str, str]:
     """What one look sends, as text; and the port it was sent to."""
     async with listening(answering) as server:
         port = server.url.rpartition(":")[2]
-        account = aliyun_account(endpoint=f"http://{{region}}:{port}", **changes)
-        cloud = AliyunCloud(
-            account, OpenGate(), FakeClock(), Metrics(), NOWHERE, signature=signature, nonce=lambda: "n-1"
-        )
+        switches = {"signature": signature}
+        account = aliyun_account(endpoint=f"http://{{region}}:{port}", switches=switches, **changes)
+        cloud = AliyunCloud(account, OpenGate(), FakeClock(), Metrics(), NOWHERE, nonce=lambda: "n-1")
         await cloud.look("127.0.0.1", ["m-生产"])
         await cloud.aclose()
     return server.requests[0].decode(), port
@@ -332,7 +331,7 @@ async def test_an_answer_that_is_lost_leaves_a_submit_open_and_a_read_to_be_aske
 
 
 async def test_a_slow_answer_is_given_up_at_its_deadline() -> None:
-    async with staged(account={"timeouts": Timeouts(request=0.2)}) as stage:
+    async with staged(account={"timeouts": Timeouts(request=1.0)}) as stage:
         job = await stage.export()
         stage.misbehave("hang", "ExportImage", count=1)
         with anyio.fail_after(20):
