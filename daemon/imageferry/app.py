@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -20,13 +20,14 @@ from anyio.abc import TaskGroup, TaskStatus
 from starlette.types import ASGIApp
 
 from imageferry.clouds.registry import APIS, CLOUDS, READERS
-from imageferry.control import Handler, Request, listening, socket_path
+from imageferry.control import listening, socket_path
 from imageferry.core.account import Account
 from imageferry.core.completion import job_json
 from imageferry.core.image import Place
 from imageferry.core.job import JobFilter
-from imageferry.errors import ImageferryError, MoveConflict, MoveForbidden, PublishFailed, SourceFailed
+from imageferry.errors import ImageferryError, PublishFailed, SourceFailed
 from imageferry.flow.announce import Announce
+from imageferry.flow.asked import Asked
 from imageferry.flow.doubt import Doubt
 from imageferry.flow.drive import Bell, Step, Stopping, drive
 from imageferry.flow.follow import Follow
@@ -35,19 +36,23 @@ from imageferry.flow.hold import Hold, check_names
 from imageferry.flow.inspect import Inspect
 from imageferry.flow.intake import Directory, Recorder
 from imageferry.flow.lanes import Lanes
+from imageferry.flow.replay import Replay
 from imageferry.flow.site import Bells, Site, Tally
-from imageferry.flow.steer import STEERS
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
+from imageferry.flow.undecided import Undecided
 from imageferry.flow.ways import Ways
 from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
 from imageferry.publishers.registry import PUBLISHERS
 from imageferry.publishers.specs import Spec as PublisherSpec
+from imageferry.reloading import Reloading
 from imageferry.settings import Settings
 from imageferry.sources.registry import SOURCES
+from imageferry.sources.reread import Rereader
 from imageferry.sources.specs import Spec as SourceSpec
+from imageferry.sources.surroundings import Surroundings, Watched
 from imageferry.telemetry.http import ops_app, serving
 from imageferry.telemetry.liveness import Heartbeats
 from imageferry.telemetry.metrics import Metrics
@@ -130,8 +135,12 @@ class Daemon:
     metrics: Metrics = field(default_factory=Metrics)
     stopping: Stopping = field(default_factory=Stopping)
     tally: Tally = field(default_factory=Tally)
-    wrong: str | None = None
-    """Why the policy files on disk are not the set in force."""
+    undecided: Undecided = field(default_factory=Undecided)
+    reloading: Reloading = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Nothing is read or watched by this."""
+        self.reloading = Reloading(self.book, self.clock, self._show_policies)
 
     @property
     def stuck_after(self) -> float:
@@ -155,8 +164,9 @@ class Daemon:
                 await ledger.recover(site.account.name, site.region, self.clock.now(), self.clock.now())
             ops = await stack.enter_async_context(serving(self._ops_app(parts), *self.settings.ops))
             log.info("serving metrics and health", address=f"{ops[0]}:{ops[1]}")
+            log.info("policies in force", policies=len(self.book.current.names), digest=self.book.current.digest)
             socket = socket_path(sqlite_path(self.settings.ledger_url))
-            await stack.enter_async_context(listening(socket, self._steer(parts)))
+            await stack.enter_async_context(listening(socket, self._asked(parts)))
             self.orders.reload = lambda: self._reload(parts.sites)
             await self._work(parts, lambda: task_status.started(Running(ops, ledger, parts.beats)))
             stuck = tuple(await parts.health.stuck())
@@ -175,6 +185,7 @@ class Daemon:
                 async with anyio.create_task_group() as intake:
                     for source in parts.sources:
                         await intake.start(source.run, self._recorder(parts), name=f"source {source.name}")
+                    intake.start_soon(self.reloading.watch, name="policies")
                     started()
                     await self._until_told(parts.health)
                     parts.health.closing = True
@@ -202,7 +213,7 @@ class Daemon:
         ]
         for name, spec in self._sources():
             try:
-                SOURCES[spec.type](spec, name, READERS, self.clock, self.metrics)
+                SOURCES[spec.type](spec, name, Surroundings(READERS, self.clock, self.metrics))
             except SourceFailed as error:
                 missing.append(error)
         for name, published in self._publishers():
@@ -234,11 +245,13 @@ class Daemon:
         sites = [
             site for account in settings.accounts for site in await self._sites(account, ledger, announcing, stack)
         ]
-        sources = [SOURCES[spec.type](spec, name, READERS, clock, self.metrics) for name, spec in self._sources()]
+        watched = [Watched(site.account.name, site.region, site.cloud, ledger) for site in sites]
+        around = Surroundings(READERS, clock, self.metrics, watched)
+        sources = [SOURCES[spec.type](spec, name, around) for name, spec in self._sources()]
         lanes = sorted(f"{site.account.name}/{site.region}" for site in sites)
         owner = OWNER if ledger.exclusive else f"{platform.node()}:{os.getpid()}:{self.chance.getrandbits(32):x}"
         hold = Hold(ledger, owner, lanes, clock)
-        health = Health(ledger, sites, sources, lambda: self.wrong)
+        health = Health(ledger, sites, sources, lambda: self.reloading.wrong)
         self._preset()
         return Parts(ledger, sites, sources, announcing, hold, health, Heartbeats(clock.monotonic))
 
@@ -266,6 +279,7 @@ class Daemon:
                 announce=announce,
                 chance=self.chance,
                 tally=self.tally,
+                undecided=self.undecided,
             )
             for region in account.regions
         ]
@@ -282,7 +296,7 @@ class Daemon:
     def _show_policies(self) -> None:
         self.metrics.preset_policies(self.book.current.names)
         self.metrics.policies_loaded.set(len(self.book.current.names))
-        self.metrics.policies_reload_failed.set(0 if self.wrong is None else 1)
+        self.metrics.policies_reload_failed.set(0 if self.reloading.wrong is None else 1)
 
     def _ops_app(self, parts: Parts) -> ASGIApp:
         async def jobs(want: JobFilter) -> list[dict[str, Any]]:
@@ -347,34 +361,21 @@ class Daemon:
 
     def _reload(self, sites: Sequence[Site]) -> None:
         """Take the whole new set of policies, or keep the old one and say why; let closed accounts try again."""
-        complaints = self.book.reload()
-        self.wrong = "; ".join(str(c) for c in complaints) or None
-        for complaint in complaints:
-            log.error("policies kept as they were: a file is wrong", complaint=str(complaint))
-        if not complaints:
-            log.info("policies read again", policies=len(self.book.current.names), digest=self.book.current.digest)
-        self._show_policies()
+        self.reloading.now()
         for site in sites:
             site.lanes.circuit.try_again()
 
-    def _steer(self, parts: Parts) -> Handler:
-        accounts = {account.name: account for account in self.settings.accounts}
-
-        async def steer(request: Request) -> Mapping[str, Any]:
-            do = STEERS.get(str(request.get("do")))
-            if do is None:
-                return {"error": f"this daemon cannot {request.get('do')!r}; expected one of {', '.join(STEERS)}"}
-            try:
-                job = await do(parts.ledger, self.clock, accounts, str(request.get("job")))
-            except (MoveForbidden, MoveConflict) as error:
-                return {"error": str(error)}
-            for site in parts.sites:
-                site.bells.export.ring()
-                site.bells.copy.ring()
-            parts.announce()
-            return {"job": job_json(job)}
-
-        return steer
+    def _asked(self, parts: Parts) -> Asked:
+        """What answers the commands that write."""
+        return Asked(
+            ledger=parts.ledger,
+            clock=self.clock,
+            accounts={account.name: account for account in self.settings.accounts},
+            sites=parts.sites,
+            policies=lambda: self.book.current.names,
+            announce=parts.announce,
+            replay=Replay(self._recorder(parts), Rereader(self.settings.sources, READERS)),
+        )
 
 
 def _names(types: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@
     │   └── SchemaTooNew   it was written by a newer imageferry: exit 1
     ├── MoveConflict       a row changed since it was read: read again, decide again
     ├── MoveForbidden      the transition table says no: tell the person who asked
+    ├── BatchRefused       a batch of old images does not fit the daemon: tell the person who asked
     ├── SourceFailed       a source cannot go on: its reason goes to readyz
     └── PublishFailed      a publisher did not take a batch: the outbox keeps it, try again later
 
@@ -85,6 +86,10 @@ class MoveConflict(ImageferryError):
 
 class MoveForbidden(ImageferryError):
     """The transition table does not have this move."""
+
+
+class BatchRefused(ImageferryError):
+    """A back-fill names a place or a policy that the daemon does not have; nothing of it was written."""
 
 
 class SourceFailed(ImageferryError):

@@ -60,7 +60,7 @@ Topics = Annotated[tuple[Topic, ...], BeforeValidator(_as_tuple), Field(min_leng
 
 Servers = Annotated[
     tuple[Annotated[str, BeforeValidator(lambda v: _server(v) if isinstance(v, str) else v)], ...],
-    BeforeValidator(_as_servers),
+    BeforeValidator(_as_servers, json_schema_input_type=str | list[str]),
     Field(min_length=1),
 ]
 """``host:port`` addresses, as a list or separated by commas."""

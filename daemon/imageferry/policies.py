@@ -1,28 +1,45 @@
 """Reads the policies: one file or a folder of them, all complaints of all files at once.
 
-``app`` holds a :class:`PolicyBook` and tells it when to read again; ``check`` and ``plan`` call :func:`load`. Nothing
-here watches files or decides anything.
+``app`` holds a :class:`PolicyBook`, and ``reloading`` says when it is read again; ``check`` and ``plan`` call
+:func:`load`, and the trials :func:`read_all`, to say where a policy is written. Nothing here watches files or decides
+anything.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from imageferry import yamlmap
 from imageferry.core.facts import CloudFacts
+from imageferry.core.match import Matcher, Reader, compile_match
 from imageferry.core.policy import PolicySet
 from imageferry.core.review import Draft, Flaw, review
-from imageferry.core.spec import ActionSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.spec import ActionSpec, MatchSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.values import LONGEST_WHEN
 from imageferry.errors import BadFile, Complaint
+from imageferry.expressions.reader import Expressions
 from imageferry.wording import dotted
+
+TESTS: Final = ".test.yaml"
+"""How the names of files end that hold tests: they stand beside the policies, and are none."""
 
 Loc = tuple[str | int, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Written(NamedTuple):
+    """A policy, and where it is written."""
+
+    spec: PolicySpec
+    document: yamlmap.Document
+    place: int
+    """Its index in the document's list."""
 
 
 class _Read(NamedTuple):
@@ -34,21 +51,61 @@ class _Read(NamedTuple):
 
 
 def load(path: Path, clouds: Mapping[str, CloudFacts]) -> PolicySet:
-    """Read a file, or every ``*.yaml`` of a folder in the order of their names.
+    """Read a file, or every ``*.yaml`` of a folder in the order of their names, without those of tests.
 
     :param clouds: the facts of every cloud there is, by name.
     :raises BadFile: with everything that is wrong, file by file.
     """
-    reads = [_read(file, clouds) for file in _files(path)]
-    repeated = _repeated([read.document for read in reads if read.document])
+    reader = Expressions()
+    return PolicySet([one.spec for one in _read_all(path, clouds, reader)], reader)
+
+
+def read_all(path: Path, clouds: Mapping[str, CloudFacts]) -> list[Written]:
+    """The same policies with their places, in the order in which they are consulted.
+
+    :raises BadFile: with everything that is wrong, file by file.
+    """
+    return _read_all(path, clouds, Expressions())
+
+
+def _read_all(path: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> list[Written]:
+    reads = [_read(file, clouds, reader) for file in _files(path)]
+    repeated = _repeated([one.document for one in reads if one.document])
     complaints = [
         complaint
-        for read in reads
-        for complaint in sorted({*read.complaints, *(repeated.get(read.document, ()) if read.document else ())})
+        for one in reads
+        for complaint in sorted({*one.complaints, *(repeated.get(one.document, ()) if one.document else ())})
     ]
     if complaints:
         raise BadFile(complaints)
-    return PolicySet([spec for read in reads for spec in read.specs])
+    return [Written(spec, one.document, place) for one in reads if one.document for place, spec in enumerate(one.specs)]
+
+
+def compiled(specs: Sequence[PolicySpec]) -> PolicySet:
+    """The set of some policies that were read without complaints."""
+    return PolicySet(specs, Expressions())
+
+
+def compiled_match(spec: MatchSpec) -> Matcher:
+    """A matcher, or some, of a policy that was read without complaints, by itself."""
+    return compile_match(spec, Expressions())
+
+
+def fingerprint(path: Path) -> str:
+    """Tells whether any policy file is another than before, without understanding it."""
+    seen = hashlib.sha256()
+    try:
+        for file in _files(path):
+            seen.update(f"{file.name}\0".encode(errors="surrogateescape"))
+            with file.open("rb") as opened:
+                seen.update(opened.read(yamlmap.LARGEST + 1))
+    except (BadFile, OSError) as error:
+        seen.update(f"{error}".encode(errors="surrogateescape"))
+    return seen.hexdigest()
+
+
+Found = PolicySet | tuple[Complaint, ...]
+"""A whole set, or why there is none."""
 
 
 class PolicyBook:
@@ -59,7 +116,7 @@ class PolicyBook:
 
         :raises BadFile: without a first set there is nothing to keep.
         """
-        self._path = path
+        self.path = path
         self._clouds = clouds
         self.current = load(path, clouds)
         self.complaints: tuple[Complaint, ...] = ()
@@ -67,13 +124,30 @@ class PolicyBook:
 
     def reload(self) -> tuple[Complaint, ...]:
         """Read everything again. Complaints mean that the old set stays in force."""
-        try:
-            self.current = load(self._path, self._clouds)
-        except BadFile as error:
-            self.complaints = error.complaints
-        else:
-            self.complaints = ()
+        self.take(self.read())
         return self.complaints
+
+    def read(self) -> Found:
+        """What the files say now; nothing comes into force by it."""
+        try:
+            return load(self.path, self._clouds)
+        except BadFile as error:
+            return error.complaints
+        except OSError as error:
+            message = f"the policies cannot be read: {error.strerror or type(error).__name__}"
+            return (Complaint(str(self.path), 1, 1, message),)
+
+    def take(self, found: Found) -> bool:
+        """Put what was read into force, all of it or nothing; whether that changes anything."""
+        if not isinstance(found, PolicySet):
+            changed = found != self.complaints
+            self.complaints = found
+            return changed
+        changed = bool(self.complaints) or found.digest != self.current.digest
+        self.complaints = ()
+        if found.digest != self.current.digest:
+            self.current = found
+        return changed
 
 
 def _files(path: Path) -> list[Path]:
@@ -83,7 +157,8 @@ def _files(path: Path) -> list[Path]:
     """
     if not path.is_dir():
         return [path]
-    files = sorted(file for file in path.glob("*.yaml") if not file.name.startswith("."))
+    found = (file for file in path.glob("*.yaml") if not file.name.startswith("."))
+    files = sorted(file for file in found if not file.name.endswith(TESTS))
     if not files:
         others = sorted(file.name for file in path.glob("*.yml"))
         hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""
@@ -91,33 +166,63 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(file: Path, clouds: Mapping[str, CloudFacts]) -> _Read:
+def _read(file: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> _Read:
     try:
         document = yamlmap.read(file, keep=True)
     except BadFile as error:
         return _Read(None, (), error.complaints)
+    slips = [*document.faults, *_slips(document, reader)]
     try:
         specs = PolicyFile.model_validate(document.data).policies
     except ValidationError as error:
         wrong = [details["loc"] for details in error.errors(include_url=False, include_context=False)]
-        flaws = [flaw for flaw in _flaws(_drafts(document.data, wrong), clouds) if flaw.loc not in wrong]
-        return _Read(document, (), [*_located(document, flaws), *document.complaints(error, PolicyFile)])
-    return _Read(document, specs, _located(document, _flaws(map(Draft.whole, specs), clouds)))
+        flaws = [flaw for flaw in _flaws(_drafts(document.data, wrong), clouds, reader) if flaw.loc not in wrong]
+        complaints = document.complaints(error, PolicyFile)
+        return _Read(document, (), [*slips, *_located(document, flaws), *complaints])
+    return _Read(document, specs, [*slips, *_located(document, _flaws(map(Draft.whole, specs), clouds, reader))])
 
 
-def _flaws(drafts: Iterable[Draft], clouds: Mapping[str, CloudFacts]) -> Iterator[Flaw]:
+def _flaws(drafts: Iterable[Draft], clouds: Mapping[str, CloudFacts], reader: Reader) -> Iterator[Flaw]:
     """What review says, with paths from the file's root."""
     for index, draft in enumerate(drafts):
-        for loc, message in review(draft, clouds):
+        for loc, message in review(draft, clouds, reader):
             yield Flaw(("policies", index, *loc), message)
 
 
-def _located(document: yamlmap.Document, flaws: Iterable[Flaw]) -> list[Complaint]:
-    """What the file itself has wrong, and the flaws."""
-    return [
-        *document.faults,
-        *(document.complaint(flaw.loc, f"{dotted(flaw.loc)}: {flaw.message}") for flaw in flaws),
-    ]
+def _located(document: yamlmap.Document, flaws: Iterable[Flaw]) -> Iterator[Complaint]:
+    return (document.complaint(flaw.loc, f"{dotted(flaw.loc)}: {flaw.message}") for flaw in flaws)
+
+
+# --- expressions: what is wrong with them is told whatever else is wrong around them --------------------------------
+
+
+def _slips(document: yamlmap.Document, reader: Reader) -> Iterator[Complaint]:
+    """What is wrong inside the expressions, each at its own place in the file."""
+    for loc, text in _expressions(document.data):
+        found = reader(text)
+        for line, column, message in found if isinstance(found, tuple) else ():
+            offset = sum(len(each) + 1 for each in text.split("\n")[: line - 1]) + column - 1
+            yield document.complaint_within(loc, offset, f"{dotted(loc)}: {message}")
+
+
+def _expressions(data: object) -> Iterator[tuple[Loc, str]]:
+    for index, item in enumerate(_items(data)):
+        if isinstance(item, dict):
+            yield from _whens(("policies", index, "match"), item.get("match"))
+
+
+def _whens(at: Loc, match: object) -> Iterator[tuple[Loc, str]]:
+    """Every expression of a match that the models would take as one."""
+    if not isinstance(match, dict):
+        return
+    text = match.get("when")
+    if isinstance(text, str) and text.strip() and len(text) <= LONGEST_WHEN:
+        yield (*at, "when"), text
+    for key in ("any", "all"):
+        nested = match.get(key)
+        for index, inner in enumerate(nested if isinstance(nested, list) else []):
+            yield from _whens((*at, key, index), inner)
+    yield from _whens((*at, "not"), match.get("not"))
 
 
 # --- a wrong file: what can be said about the rest of it, so that a person learns of everything in one go -----------

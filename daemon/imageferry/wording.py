@@ -148,9 +148,9 @@ def secrets_of(models: Iterable[type[BaseModel]]) -> set[str]:
 
 
 def keys_of(models: Sequence[type[BaseModel]]) -> list[str]:
-    """The keys that models know, in their order, a secret's with its ``*_file`` sibling."""
+    """The keys that models know, in their order, a secret's with its ``*_file`` sibling; excluded ones are none."""
     fields = chain.from_iterable(model.model_fields.items() for model in models)
-    names = dict.fromkeys(field.alias or name for name, field in fields)
+    names = dict.fromkeys(field.alias or name for name, field in fields if not field.exclude)
     secrets = secrets_of(models)
     return list(chain.from_iterable((name, f"{name}_file") if name in secrets else (name,) for name in names))
 
@@ -194,7 +194,7 @@ def _nearest(value: object, refused: Sequence[_Refused]) -> str:
     words = chain.from_iterable(_choices(one.error) for one in refused)
     if near := suggestion(value, words):
         return near
-    if "list_type" in kinds and isinstance(value, str):
+    if {"list_type", "tuple_type"} & kinds and isinstance(value, str):
         return f"; write [{shown(value)}]"
     if "string_type" in kinds and isinstance(value, bool | int | float):
         return f'; write it in quotes: "{json.dumps(value)}"'
@@ -224,11 +224,23 @@ def _missing(loc: Path, models: Sequence[type[BaseModel]]) -> Wrong:
 
 
 def _unknown(refused: _Refused, model: type[BaseModel]) -> Wrong:
-    known = keys_of(models_at(model, refused.error["loc"][:-1]))
+    models = models_at(model, refused.error["loc"][:-1])
+    known = keys_of(models)
     name = refused.loc[-1]
+    if name in known:  # it is a key of other members of the union
+        said = f'the key "{name}" is read with {_told_by(models, str(name))} only; expected that, or the key left out'
+        return Wrong(refused.loc, key=True, message=f"{lead(refused.loc[:-1])}{said}")
     expected = f"; expected {_one_of(known)}" if known else ""
     message = f'{lead(refused.loc[:-1])}unknown key "{name}"{expected}{suggestion(name, known)}'
     return Wrong(refused.loc, key=True, message=message)
+
+
+def _told_by(models: Iterable[type[BaseModel]], key: str) -> str:
+    """How the members of a union that have a key are written: ``"source: file"``."""
+    owners = (model for model in models if key in keys_of([model]))
+    tags = ((name, field) for owner in owners for name, field in owner.model_fields.items())
+    words = ((name, get_args(kind)) for name, field in tags for kind in kinds_of(field.annotation) if _is_literal(kind))
+    return " or ".join(f'"{name}: {choices[0]}"' for name, choices in words if len(choices) == 1) or "another kind"
 
 
 def _untold(refused: _Refused, model: type[BaseModel]) -> Wrong:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias
 
@@ -16,6 +17,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from imageferry.errors import BadFile, Complaint
+from imageferry.scalars import offset_in_file
 from imageferry.wording import reworded
 
 LARGEST: Final = 8 * 1024 * 1024
@@ -40,7 +42,7 @@ _TYPES: Final[Mapping[str, type]] = {
     for name, kind in {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)}.items()
 }
 _START: Final = yaml.Mark("", 0, 0, 0, None, 0)
-_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x80-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+_UNPRINTABLE: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff\ufffe\uffff]")
 _INTEGER: Final = re.compile(r"[-+]?(?:0|[1-9][0-9]{0,99})|0o[0-7]{1,99}|0x[0-9a-fA-F]{1,99}")
 _FLOAT: Final = re.compile(
     r"[-+]?(?:(?=.*[.eE])(?:\.[0-9]+|(?:0|[1-9][0-9]*)(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))"
@@ -51,12 +53,20 @@ _WORDS: Final[Mapping[str, bool | float | None]] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
+_NO_KEY: Final = "did not find expected key"
 _SYNTAX: Final = (
     ("mapping values are not allowed", 'a ":" stands where no key can begin; quote the text if the ":" belongs to it'),
     ("escape", 'an escape after "\\" is unknown; write the text in single quotes'),
     ("quoted scalar", "a quote is opened and never closed; close it"),
     ("flow sequence", 'a "[" is opened and not closed properly; look for a missing "," or "]"'),
     ("flow mapping", 'a "{" is opened and not closed properly; look for a missing "," or "}"'),
+    ("unexpected ':'", 'a ":" stands inside a text; write "key: value" with a blank, or quote the text'),
+    ("block sequence entries", 'a "- " stands where no list can begin; begin the list in the next line'),
+    ("block scalar", 'nothing can follow a "|" or ">" in its line; begin the text in the next one, or quote it'),
+    ("directive", 'a text cannot begin with a "%"; put it in quotes'),
+    ("flow node", 'a "[" or "{" is opened and not closed properly; look for a missing "]" or "}"'),
+    ("block node", 'a value cannot begin here; look for a missing "[", "{" or quote, or for a "-" without its item'),
+    ("<document start>", "this does not belong to what stands above; look at the line above and at the indentation"),
     ("block mapping", "the indentation does not fit the lines above; begin the keys of a mapping in one column"),
     ("block collection", "the indentation does not fit the lines above; begin the items of a list in one column"),
     ("block end", "the indentation does not fit the lines above; begin what belongs together in one column"),
@@ -91,28 +101,33 @@ def parse(content: str | bytes, name: str, *, keep: bool = False) -> Document:
     root = builder.build()
     if builder.faults and not keep:
         raise BadFile(sorted(builder.faults))
-    return Document(name, root, tuple(sorted(builder.faults)))
+    return Document(name, root, text, tuple(sorted(builder.faults)))
 
 
 class Document:
     """What a file says, and where it says it. Positions are counted from 1."""
 
-    def __init__(self, name: str, root: _Node, faults: tuple[Complaint, ...] = ()) -> None:
+    def __init__(self, name: str, root: _Node, text: str, faults: tuple[Complaint, ...] = ()) -> None:
         self.name = name
         self.data: Plain = root.data
         self.faults = faults
         self._root = root
+        self._text = text
 
     def complaint(self, loc: Loc, message: str, *, key: bool = False) -> Complaint:
         """A complaint at the value (or the key) of a path; where it is missing, at the nearest parent."""
         return Complaint(self.name, *self.position(loc, key=key), message)
 
     def complaints(self, error: ValidationError, model: type[BaseModel]) -> list[Complaint]:
-        """Everything that a model refused, in plain words, in the order of the file, each thing once."""
+        """Everything that a model refused, in plain words, in the order of the file, each thing once.
+
+        Nothing is said of what stands where the file itself has a fault: its value is not the one that was meant.
+        """
+        faults = {(fault.line, fault.column) for fault in self.faults}
         found = {
             self.complaint(wrong.loc, wrong.message, key=wrong.key) for wrong in reworded(error, model, self.path_of)
         }
-        return sorted(found)
+        return sorted(each for each in found if (each.line, each.column) not in faults)
 
     def position(self, loc: Loc, *, key: bool = False) -> tuple[int, int]:
         """Line and column of the value (or the key) at a path."""
@@ -123,6 +138,22 @@ class Document:
             rest.pop(0)
         at_key = key or bool(rest and node.node is not self._root)
         return (node.line, node.column) if at_key else (node.node.line, node.node.column)
+
+    def complaint_within(self, loc: Loc, offset: int, message: str) -> Complaint:
+        """A complaint at a character of the text at a path, counted from 0."""
+        value: Plain = self.data
+        for part in loc:
+            value = value[part]
+        start, end = self._spans[self.position(loc)]
+        at = start + offset_in_file(self._text[start:end], value, offset)
+        return Complaint(self.name, *_end_of(self._text[:at]), message)
+
+    @cached_property
+    def _spans(self) -> Mapping[tuple[int, int], tuple[int, int]]:
+        """Where every text begins and ends, by its line and column; parsed again, as only complaints want it."""
+        texts = (event for event in yaml.parse(self._text, Loader=_LOADER) if isinstance(event, yaml.ScalarEvent))
+        marks: Iterator[tuple[_Mark, _Mark]] = ((event.start_mark, event.end_mark) for event in texts)
+        return {(start.line + 1, start.column + 1): (start.index, end.index) for start, end in marks}
 
     def path_of(self, loc: Loc) -> tuple[str | int, ...]:
         """A path as pydantic gives it, without its union tags and whatever else is not in the file."""
@@ -211,6 +242,8 @@ class _Builder:
         if "\t" in line[: len(line) - len(line.lstrip())] or line[mark.column : mark.column + 1] == "\t":
             return "a tab is used for indentation; expected spaces"
         said = f"{error.problem} {error.context}"
+        if error.problem == _NO_KEY and line[: mark.column].strip():
+            return "more stands here than belongs to the value before it; put the whole value in quotes"
         return next((plain for words, plain in _SYNTAX if words in said), "the text cannot be understood here")
 
     def _stop(self, mark: _Mark, message: str) -> NoReturn:
@@ -305,7 +338,8 @@ class _Builder:
         if event.tag not in {None, "!", _TAG + name}:
             shown = event.tag.replace(_TAG, "!!", 1)
             expected = "expected plain texts, numbers, lists and mappings"
-            self._fault(event.start_mark, f'the tag "{shown}" is not allowed here; {expected}; leave the tag out')
+            remedy = "leave the tag out" if shown.startswith("!!") else 'put a text that begins with "!" in quotes'
+            self._fault(event.start_mark, f'the tag "{shown}" is not allowed here; {expected}; {remedy}')
 
 
 def resolved(text: str) -> str | float | bool | None:

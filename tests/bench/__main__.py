@@ -23,7 +23,7 @@ import anyio
 import pytest
 import structlog
 
-from bench import backlog, commits, costs, intake, latency, pace
+from bench import backlog, commits, costs, deciding, intake, latency, pace
 from bench.report import Row, Size, missing, table
 from support.kafka import Broker, shared_broker
 from support.programs import ROOT
@@ -55,6 +55,7 @@ MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "backlog": partial(anyio.run, backlog.measure),
     "costs": _costs,
     "ledger": partial(anyio.run, commits.measure),
+    "policies": deciding.measure,
 }
 
 

@@ -55,6 +55,19 @@ def at_most(what: str, figure: float, baseline: float, unit: str, most: float) -
     )
 
 
+def no_more_than(what: str, figure: float, baseline: float, unit: str, aim: float | None = None) -> Row:
+    """A time beside another; the less the better."""
+    ratio = figure / baseline
+    return Row(
+        what,
+        _shown(figure, unit),
+        _shown(baseline, unit),
+        ratio,
+        "" if aim is None else f"<= {aim:.2f} x",
+        None if aim is None else ratio <= aim,
+    )
+
+
 def _shown(figure: float, unit: str) -> str:
     return f"{figure:,.0f} {unit}" if figure >= MANY else f"{figure:.2f} {unit}"
 
@@ -100,6 +113,9 @@ class Size:
     """One by one."""
     calls: int = 40_000
     """Many at once."""
+    policies: int = 1_000
+    decisions: int = 50
+    """About images of which no two are alike, a round."""
 
     def shrunk(self, divisor: float) -> Size:
         """Every number divided, and none of them nothing."""

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import pytest
 
+from imageferry.ports import Sighting
 from imageferry.sources.kafka import BATCH
 from imageferry.telemetry.metrics import Metrics
 from support.events import binary, ready_bytes, ready_event
@@ -61,6 +62,29 @@ async def test_structured_binary_and_poisoned_messages_are_all_delivered(broker:
         (f"kafka:{name}[0]@1", "not UTF-8: byte 0xff at position 0"),
         (f"kafka:{name}[0]@2", "the message is empty"),
     ]
+
+
+async def test_a_binary_message_that_cannot_be_read_keeps_the_headers_that_say_how_to(
+    broker: Broker, name: str
+) -> None:
+    await create_topic(broker, name)
+    value, headers = binary(ready_event("img-1", data__region=None))
+    inbox = Inbox()
+    await send(broker, name, [value], headers=[*headers, ("authorization", b"a secret of its sender")])
+    async with running(reading(broker.servers, name), inbox):
+        await inbox.until_count(1)
+    [bad] = inbox.unreadable
+    assert (bad.reason, bad.body, sorted(bad.headers)) == ("region missing in data", value, sorted(headers))
+
+
+async def test_a_mapping_names_its_events_by_the_topic(broker: Broker, name: str) -> None:
+    await create_topic(broker, name)
+    mapping = {"cloud": "'tencent'", "region": "place", "image_id": "made", "id": "build"}
+    inbox = Inbox()
+    await send(broker, name, [b'{"place": "ap-guangzhou", "made": "img-1", "build": 7}'])
+    async with running(reading(broker.servers, name, mapping=mapping), inbox):
+        await inbox.until_count(1)
+    assert inbox.deliveries == [Sighting(f"kafka:{name}", "7", "tencent", None, "ap-guangzhou", "img-1")]
 
 
 async def test_a_large_message_is_read_and_one_that_is_too_large_is_not(broker: Broker, name: str) -> None:

@@ -31,8 +31,10 @@ from imageferry.rehearsal.store import NewImage
 from imageferry.settings import load
 from imageferry.sources.cloudevents import Codec, Told
 from imageferry.sources.facts import claimed
+from imageferry.sources.mapping import Mapper, MappingSpec
 from imageferry.telemetry.clock import SystemClock
 from imageferry.telemetry.metrics import Metrics
+from support.aliyun_rehearsals import aliyun
 from support.commands import run, started
 from support.daemons import account
 from support.huawei_rehearsals import huawei
@@ -43,6 +45,8 @@ from support.rehearsals import served, tencent
 
 STORY = ("imageferry.yaml", "policies/archive.yaml", "events.ndjson")
 """The files that the README has its reader write."""
+FIRST_TEST = "policies/archive.test.yaml"
+EVERY_KEY = "every-key.test.yaml"
 
 
 def write_story(folder: Path) -> None:
@@ -69,7 +73,7 @@ def said_of(told: list[Any]) -> Told:
 
 def test_the_readers_first_commands_do_what_the_readme_shows(tmp_path: Path) -> None:
     write_story(tmp_path)
-    [block] = blocks("console", pages=["README.md"])
+    [block] = blocks("console", "", pages=["README.md"])
     commands = dict(console(block))
     assert list(commands) == [
         "imageferry check",
@@ -105,6 +109,21 @@ async def run_aside(*arguments: str, cwd: Path) -> Any:
     return await anyio.to_thread.run_sync(lambda: run(*arguments, cwd=cwd, PWD=str(cwd)))
 
 
+def test_the_readers_first_test_of_a_policy_says_what_the_readme_shows(tmp_path: Path) -> None:
+    write_story(tmp_path)
+    [test], [shown] = blocks("yaml", FIRST_TEST), blocks("console", "test")
+    (tmp_path / FIRST_TEST).write_text(test.text, encoding="utf-8")
+    [(command, output)] = console(shown)
+    done = run(*shlex.split(command)[1:], cwd=tmp_path)
+    assert (done.stdout, done.stderr, done.returncode) == (output, "", 0)
+
+
+def test_the_library_is_tested_as_the_readme_says() -> None:
+    assert "imageferry test policies/" in inline("README.md")
+    done = run("test", "policies/", cwd=ROOT)
+    assert (done.stderr, done.returncode, "failed: 0" in done.stdout) == ("", 0, True)
+
+
 # --- every example -------------------------------------------------------------------------------------------------
 
 
@@ -115,13 +134,22 @@ def test_every_policy_shown_is_one(block: Block, tmp_path: Path) -> None:
     assert len(load_policies(file, FACTS).names) >= 1
 
 
+def test_the_tests_shown_pass_before_the_policies_shown(tmp_path: Path) -> None:
+    [tests] = blocks("yaml", EVERY_KEY)
+    for number, block in enumerate(blocks("yaml", "", pages=["docs/policies.md"])):
+        (tmp_path / f"{number}.yaml").write_text(block.text, encoding="utf-8")
+    (tmp_path / EVERY_KEY).write_text(tests.text, encoding="utf-8")
+    done = run("test", ".", cwd=tmp_path)
+    assert (done.stderr, done.returncode) == ("", 0), done.stdout
+
+
 @pytest.mark.parametrize("block", yaml_blocks("sources"), ids=lambda block: f"{block.page}:{block.title or 'block'}")
 def test_every_piece_of_config_shown_is_one(block: Block, tmp_path: Path) -> None:
     [whole] = blocks("yaml", "imageferry.yaml")
     config = {**yaml.safe_load(whole.text), **yaml.safe_load(block.text)}
     file = tmp_path / "imageferry.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    settings = load(file, {"PWD": str(tmp_path), "KAFKA_PASSWORD": "made-up"})
+    settings = load(file, {"PWD": str(tmp_path), "KAFKA_PASSWORD": "made-up", "WEBHOOK_SECRET": "made-up"})
     assert [source.type for source in settings.sources] == [one["type"] for one in config["sources"]]
 
 
@@ -139,6 +167,16 @@ def test_the_data_alone_is_enough_in_a_file(block: Block) -> None:
     [sighting] = Codec(READERS).read(block.text.strip().encode(), "docs", bare_source="file:docs")
     assert isinstance(sighting, Sighting)
     assert sighting.image_id == "img-web00001"
+
+
+def test_the_message_of_a_pipeline_is_read_through_the_mapping_shown() -> None:
+    [config], [message] = blocks("yaml", "mapping"), blocks("json", "mapped-in")
+    [source] = yaml.safe_load(config.text)["sources"]
+    mapper = Mapper(MappingSpec.model_validate(source["mapping"]))
+    told = said_of(Codec(READERS, [mapper]).told(message.text.encode(), "docs", mapped_source="kafka:builds"))
+    assert told.sighting == Sighting("kafka:builds", "4711", "tencent", "prod", "ap-guangzhou", "img-web00001")
+    _, doubtful = claimed(Place("tencent", "prod", "ap-guangzhou"), "img-web00001", told.facts)
+    assert (told.facts, doubtful) == ({"name": "prod-web-01", "tags": {"env": "prod"}}, [])
 
 
 def test_the_completion_shown_is_written_so() -> None:
@@ -198,6 +236,15 @@ def test_the_examples_of_jd_clouds_rehearsal_are_taken() -> None:
     assert rehearsal.world.options.image_quota == 20
 
 
+def test_the_examples_of_alibaba_clouds_rehearsal_are_taken() -> None:
+    [images], [options] = (blocks("json", title) for title in ("aliyun-images", "aliyun-options"))
+    rehearsal = aliyun(**json.loads(options.text))
+    for each in TypeAdapter(list[NewImage]).validate_python(json.loads(images.text)):
+        rehearsal.add_image(each)
+    assert [image["ProductCode"] for image in rehearsal.state(["images"])["images"]] == ["", "cmjj000001"]
+    assert rehearsal.world.options.exports_a_week == 10
+
+
 def test_the_examples_of_huawei_clouds_rehearsal_are_taken() -> None:
     [images], [options] = (blocks("json", title) for title in ("huawei-images", "huawei-options"))
     rehearsal = huawei(**json.loads(options.text))
@@ -220,7 +267,9 @@ def test_no_block_goes_unseen() -> None:
     known = {("yaml", ""), ("mermaid", ""), ("console", ""), *(("yaml", title) for title in STORY)}
     known |= {("json", title) for title in ("events.ndjson", "event-in", "event-out", "data-in")}
     known |= {("json", title) for title in ("images", "options", "misbehaviours", "jdcloud-images", "jdcloud-options")}
-    known |= {("json", title) for title in ("huawei-images", "huawei-options")}
+    known |= {("yaml", "mapping"), ("json", "mapped-in")}
+    known |= {("json", title) for title in ("huawei-images", "huawei-options", "aliyun-images", "aliyun-options")}
+    known |= {("yaml", FIRST_TEST), ("yaml", EVERY_KEY), ("console", "test")}
     fenced = {
         (language, title)
         for page in PAGES
@@ -255,7 +304,7 @@ def test_every_command_named_is_one(page: str) -> None:
 
 def test_the_table_of_commands_is_whole() -> None:
     table = prose("README.md").partition("## Commands")[2].partition("## What is promised")[0]
-    assert set(re.findall(r"^\| `imageferry (\w+)", table, re.MULTILINE)) == set(COMMANDS)
+    assert set(re.findall(r"^\| `imageferry ([\w-]+)", table, re.MULTILINE)) == set(COMMANDS)
 
 
 @pytest.mark.parametrize("page", PAGES)

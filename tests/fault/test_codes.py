@@ -63,7 +63,7 @@ async def test_what_is_refused_for_good_is_asked_once(tmp_path: Path) -> None:
 
 
 async def test_an_internal_error_is_tried_again_as_often_as_the_backoff_says_and_then_told(tmp_path: Path) -> None:
-    quick = {"request": "200ms", "settle": "400ms", "backoff": {"first": "100ms", "longest": "200ms", "attempts": 2}}
+    quick = {"request": "900ms", "settle": "1s", "backoff": {"first": "100ms", "longest": "200ms", "attempts": 2}}
     cloud = tencent(SystemClock())
     img = image(cloud)
     cloud.misbehave(Misbehaviour(fault="code", code="InternalError", action="ExportImages", dry_runs=False))

@@ -168,7 +168,7 @@ async def test_a_reload_takes_the_whole_new_set_and_keeps_the_old_one_when_a_fil
         assert (shown["imageferry_policies_loaded"], shown["imageferry_policies_reload_failed"]) == ("2.0", "1.0")
     policies = {one["subject"]: one["data"]["policies"] for one in house.completed()}
     assert policies == {first: ["archive"], second: ["renamed", "another"], third: ["renamed", "another"]}
-    [complaint] = [
+    [complaint] = {
         json.loads(line)["complaint"] for line in house.log.read_text().splitlines() if '"complaint"' in line
-    ]
+    }
     assert complaint.startswith(f"{house.folder}/policies.yaml:")

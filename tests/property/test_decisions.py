@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import fields, replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
@@ -8,9 +9,12 @@ from hypothesis import strategies as st
 
 from imageferry.core.decision import Decision
 from imageferry.core.image import Image, Place
-from imageferry.core.match import compile_match
+from imageferry.core.match import compile_match, compile_policy, every
+from imageferry.core.policy import PolicySet
 from imageferry.core.spec import MatchSpec, PolicySpec
-from support.policies import DAY, NOW, policies, world
+from imageferry.expressions.reader import Expressions
+from support.policies import DAY, NOW, world
+from support.policies import image as whole_image
 
 unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """How long an example takes says something about the machine, not about decisions."""
@@ -18,6 +22,7 @@ CLOUDS = ("tencent", "jdcloud")
 NAMES = ("prod-1", "tmp-1", "prod-a", "")
 GLOBS = ("*", "prod-*", "tmp-?", "*-1", "x")
 OTHER_REGIONS = ("ap-shanghai", "cn-east-2")
+EXPRESSIONS = Expressions()
 
 places = st.builds(
     Place, st.sampled_from(CLOUDS), st.sampled_from(["prod", "dev"]), st.sampled_from(["ap-guangzhou", "cn-north-1"])
@@ -40,6 +45,46 @@ images = st.builds(
 )
 FACTS = tuple(field.name for field in fields(Image) if field.name not in {"place", "id", "extra"})
 
+questions = st.sampled_from(
+    [
+        'image.name.startsWith("prod")',
+        'image.os == "linux"',
+        'image.os_name in ["tmp-1", ""]',
+        'image.arch == "x86_64"',
+        'image.visibility != "private"',
+        "image.encrypted",
+        "image.size_gib > 2",
+        "'env' in image.tags",
+        'has(image.tags.owner) && image.tags.owner != ""',
+        "image.tags.exists(key, key == 'env' && image.size_gib < 3)",
+        "image.tags.all(key, image.tags[key] == image.name)",
+        'image.created_at > timestamp("2025-12-30T12:00:00Z")',
+        'image.age < duration("36h")',
+        "image.is_copy",
+        'cloud == "tencent"',
+        'account == "prod"',
+        'region.startsWith("ap-")',
+        'image.id == "img-1"',
+    ]
+)
+failing_questions = st.sampled_from(
+    ["image.tags.env == 'prod-1'", "1 / image.size_gib == 1", "int(image.name) > 0", "[true][image.size_gib]"]
+)
+
+
+def _joined(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    return st.one_of(
+        inner.map("!({})".format),
+        st.builds("({} && {})".format, inner, inner),
+        st.builds("({} || {})".format, inner, inner),
+        st.builds("({} ? {} : {})".format, inner, inner, inner),
+        inner.map("[1, 2].exists_one(n, n > 1 && {})".format),
+    )
+
+
+expressions = st.recursive(questions, _joined, max_leaves=4)
+daring_expressions = st.recursive(questions | failing_questions, _joined, max_leaves=6)
+
 globs = st.sampled_from(GLOBS) | st.lists(st.sampled_from(GLOBS), min_size=1, max_size=2)
 leaves: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"cloud": st.sampled_from(["tencent", "jdcloud", "*"])}),
@@ -54,6 +99,7 @@ leaves: st.SearchStrategy[dict[str, Any]] = st.one_of(
     st.fixed_dictionaries({"size_gib": st.fixed_dictionaries({"min": st.integers(0, 2), "max": st.integers(2, 4)})}),
     st.fixed_dictionaries({"created_within": st.sampled_from(["1h", "2d", "7d"])}),
     st.fixed_dictionaries({"tags": st.dictionaries(st.sampled_from(["env", "owner"]), globs, min_size=1)}),
+    st.fixed_dictionaries({"when": expressions}),
 )
 
 
@@ -72,6 +118,31 @@ def _nested(inner: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[
 
 
 matches = st.recursive(leaves, _nested, max_leaves=8)
+
+
+rivalling_actions = st.lists(
+    st.sampled_from(
+        [
+            {"export": {"bucket": "same"}},
+            {"export": {"bucket": "same-{region}", "prefix": "a"}},
+            {"export": {"bucket": "same", "prefix": "b"}},
+            {"copy": {"regions": ["ap-shanghai", "cn-east-2"]}},
+            {"copy": {"regions": "ap-shanghai", "name": "{image.name}"}},
+        ]
+    ),
+    min_size=1,
+    max_size=2,
+)
+
+
+@st.composite
+def rivalling_policies(draw: st.DrawFn) -> list[dict[str, Any]]:
+    """Policies that want the same destinations, with options of their own."""
+    found = draw(st.lists(st.tuples(matches, rivalling_actions), min_size=1, max_size=4))
+    return [
+        {"name": f"p{index}", "match": match, "actions": actions, "copies": "include"}
+        for index, (match, actions) in enumerate(found)
+    ]
 
 
 @st.composite
@@ -104,8 +175,13 @@ def verdicts(decision: Decision) -> dict[str, str]:
     return {verdict.policy: verdict.verdict for verdict in decision.verdicts}
 
 
+def wanted(decision: Decision) -> dict[tuple[str, str], set[str]]:
+    """What is to be done, and by whose wish."""
+    return {(action.action, action.destination): set(action.policies) for action in decision.actions}
+
+
 def decided(specs: list[PolicySpec], image: Image) -> Decision:
-    return policies(*specs).decide(image, world(image.place.cloud, OTHER_REGIONS), NOW)
+    return PolicySet(specs, EXPRESSIONS).decide(image, world(image.place.cloud, OTHER_REGIONS), NOW)
 
 
 def reordered(match: dict[str, Any], draw: st.DrawFn) -> dict[str, Any]:
@@ -135,6 +211,20 @@ def test_the_order_of_policies_never_changes_verdicts_or_actions(
 
 
 @unhurried
+@given(rivalling_policies(), partly_known(), st.data())
+def test_the_order_of_policies_and_matchers_never_changes_what_is_done_and_for_whom(
+    written: list[dict[str, Any]], known: tuple[Image, Image], data: st.DataObject
+) -> None:
+    """Of those that want the same, the first one's options hold: only they, and the words about it, may change."""
+    draw = st.composite(lambda draw: [each | {"match": reordered(each["match"], draw)} for each in written])
+    others = data.draw(st.permutations(data.draw(draw())))
+    one, other = (decided([PolicySpec.model_validate(each) for each in some], known[1]) for some in (written, others))
+
+    assert verdicts(other) == verdicts(one)
+    assert wanted(other) == wanted(one)
+
+
+@unhurried
 @given(matches, partly_known(), st.data())
 def test_the_order_of_matchers_never_changes_a_verdict(
     match: dict[str, Any], known: tuple[Image, Image], data: st.DataObject
@@ -142,9 +232,9 @@ def test_the_order_of_matchers_never_changes_a_verdict(
     other = data.draw(st.composite(lambda draw: reordered(match, draw))())
     _, image = known
 
-    one = compile_match(MatchSpec.model_validate(match))(image, NOW)
+    one = compile_match(MatchSpec.model_validate(match), EXPRESSIONS)(image, NOW)
 
-    assert compile_match(MatchSpec.model_validate(other))(image, NOW).verdict == one.verdict
+    assert compile_match(MatchSpec.model_validate(other), EXPRESSIONS)(image, NOW).verdict == one.verdict
 
 
 @unhurried
@@ -160,6 +250,36 @@ def test_knowing_more_settles_a_verdict_but_never_turns_it_round(
 
 
 @unhurried
+@given(daring_expressions, partly_known())
+def test_an_expression_that_may_fail_never_turns_round_either(text: str, known: tuple[Image, Image]) -> None:
+    whole, partial = known
+    ask = compile_match(MatchSpec.model_validate({"when": text}), EXPRESSIONS)
+
+    assert ask(partial, NOW).verdict in {"unknown", ask(whole, NOW).verdict}
+
+
+@unhurried
+@given(policy_lists(), partly_known())
+def test_what_a_place_excludes_is_what_the_policy_itself_says(
+    specs: list[PolicySpec], known: tuple[Image, Image]
+) -> None:
+    for image in known:
+        decision = decided(specs, image)
+        for spec, verdict in zip(specs, decision.verdicts, strict=True):
+            asked = every(compile_policy(spec, EXPRESSIONS))(image, NOW).verdict
+            assert verdict.verdict == asked or (asked, verdict.verdict) == ("match", "unknown")
+
+
+@given(st.lists(st.text("ab*?[]!", min_size=1, max_size=4), min_size=1, max_size=3), st.text("ab*?[]\n", max_size=4))
+def test_a_glob_means_what_the_shell_means_by_it(globs: list[str], name: str) -> None:
+    matcher = compile_match(MatchSpec.model_validate({"name": globs}))
+
+    found = matcher(whole_image(name=name), NOW).verdict == "match"
+
+    assert found == any(fnmatchcase(name, glob) for glob in globs)
+
+
+@unhurried
 @given(policy_lists(), images)
 def test_with_every_fact_known_nothing_is_unknown(specs: list[PolicySpec], image: Image) -> None:
     assert not decided(specs, image).undecided
@@ -170,7 +290,7 @@ def test_with_every_fact_known_nothing_is_unknown(specs: list[PolicySpec], image
 def test_a_place_where_nothing_could_match_never_has_a_match(
     specs: list[PolicySpec], known: tuple[Image, Image]
 ) -> None:
-    chosen = policies(*specs)
+    chosen = PolicySet(specs, EXPRESSIONS)
     for image in known:
         found = verdicts(decided(specs, image))
         assert chosen.could_match(image.place) or set(found.values()) == {"no_match"}

@@ -18,6 +18,7 @@ from imageferry.ports import (
     Following,
     Frozen,
     Gone,
+    ImagePage,
     Look,
     Permit,
     Progress,
@@ -30,7 +31,8 @@ Told = Progress | Callable[[Following], Progress] | Exception
 class ScriptedCloud:
     """See ``imageferry.ports.Cloud``. Answers are taken from the front of each list; the last one stays.
 
-    What it was asked is kept: ``sent`` (jobs), ``sought`` (job, taken), ``followed`` and ``looked`` (batches).
+    What it was asked is kept: ``sent`` (jobs), ``sought`` (job, taken), ``followed`` and ``looked`` (batches),
+    ``listed`` (region, marker).
     """
 
     account = "prod"
@@ -43,11 +45,14 @@ class ScriptedCloud:
         self.findings: deque[Finding | Exception] = deque([Absent("nothing there")])
         self.progress: deque[Told] = deque([lambda one: Progress(one.job.id, "running", "still running")])
         self.images: dict[str, Look | Exception] = {}
+        self.pages: dict[str, list[Sequence[Image] | Exception]] = {}
+        """Region -> the pages of its listing; an exception stands for a page that cannot be read."""
         self.on_submit: Callable[[Job], Awaitable[None]] | None = None
         self.sent: list[Job] = []
         self.sought: list[tuple[Job, set[str]]] = []
         self.followed: list[list[Following]] = []
         self.looked: list[list[str]] = []
+        self.listed: list[tuple[str, str | None]] = []
         self.frozen = 0
 
     def scope(self, region: str, kind: LaneKind) -> str:
@@ -71,6 +76,14 @@ class ScriptedCloud:
                 raise look
             told[image_id] = look
         return told
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        self.listed.append((region, marker))
+        pages, number = self.pages.get(region, [[]]), int(marker or 0)
+        page = pages[number]
+        if isinstance(page, Exception):
+            raise page
+        return ImagePage(page, str(number + 1) if number + 1 < len(pages) else None)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         self.sent.append(job)

@@ -1,17 +1,21 @@
-"""Writes the pages of ``docs/`` that repeat the code: ``PYTHONPATH=tests python -m support.docs``.
+"""Writes the pages and schemas of ``docs/`` that repeat the code: ``PYTHONPATH=tests python -m support.docs``.
 
 The test of the documents calls :func:`pages` and compares; nothing here is used by the daemon.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from imageferry.core.machine import END_STATES, MOVES, STATES
+from imageferry.schemas import SCHEMAS
 from imageferry.settings import settings_table
 from imageferry.telemetry.metrics import Metrics
+from support import credential_docs
+from support.cloud_docs import renewed
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
 HOW: Final = "<!-- Made from the code; renew it with: PYTHONPATH=tests .venv/bin/python -m support.docs -->"
@@ -67,7 +71,29 @@ def states() -> str:
     )
 
 
-PAGES: Final[Mapping[str, Callable[[], str]]] = {"settings.md": settings, "metrics.md": metrics, "states.md": states}
+def credentials() -> str:
+    """Where keys come from, per cloud."""
+    return f"# Credentials\n\n{HOW}\n\n{credential_docs.credentials()}"
+
+
+def clouds() -> str:
+    """What each cloud takes and refuses; only its marked blocks are made."""
+    return renewed(DOCS / "clouds.md")
+
+
+def schema(what: str) -> Callable[[], str]:
+    """The schema of a kind of file, as ``imageferry schema`` prints it."""
+    return lambda: json.dumps(SCHEMAS[what](), ensure_ascii=False, indent=2) + "\n"
+
+
+PAGES: Final[Mapping[str, Callable[[], str]]] = {
+    "settings.md": settings,
+    "metrics.md": metrics,
+    "states.md": states,
+    "credentials.md": credentials,
+    **{f"schema/{what}.json": schema(what) for what in SCHEMAS},
+    "clouds.md": clouds,
+}
 """Page -> what makes it."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from imageferry.clouds.credentials import Around
-from imageferry.clouds.huawei.adapter import ExportVersion, HuaweiCloud
+from imageferry.clouds.huawei.adapter import HuaweiCloud
 from imageferry.clouds.huawei.facts import FACTS
 from imageferry.core.account import Account, CredentialSpec, Polls, Timeouts
 from imageferry.core.answers import Answer
@@ -180,15 +180,15 @@ async def staged(
     gate: OpenGate | None = None,
     account: Mapping[str, Any] | None = None,
     around: Around = NOWHERE,
-    export_version: ExportVersion = "v1",
+    export_version: str = "v1",
     **options: Any,
 ) -> AsyncIterator[Stage]:
     """A stage; ``account`` changes the account, ``options`` are the rehearsal's."""
     clock, gate, metrics = FakeClock(), gate or OpenGate(), Metrics()
     server = huawei(clock, **options)
     async with served(server) as base_url:
-        configured = huawei_account(base_url, **(account or {}))
-        cloud = HuaweiCloud(configured, gate, clock, metrics, around, export_version=export_version)
+        configured = huawei_account(base_url, **{"switches": {"export_version": export_version}, **(account or {})})
+        cloud = HuaweiCloud(configured, gate, clock, metrics, around)
         try:
             yield Stage(server, cloud, gate, clock, metrics)
         finally:

@@ -27,8 +27,16 @@ class Inbox:
         return [one for batch in self.batches for one in batch]
 
     @property
+    def sightings(self) -> list[Sighting]:
+        return [one for one in self.deliveries if isinstance(one, Sighting)]
+
+    @property
     def ids(self) -> list[str]:
-        return [one.event_id for one in self.deliveries if isinstance(one, Sighting)]
+        return [one.event_id for one in self.sightings]
+
+    @property
+    def image_ids(self) -> list[str]:
+        return [one.image_id for one in self.sightings]
 
     @property
     def unreadable(self) -> list[Unreadable]:

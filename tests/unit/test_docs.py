@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+from imageferry.clouds.facts import FACTS
 from imageferry.core.machine import MOVES, STATES
+from support.cloud_docs import BLOCKS, blocks
 from support.docs import DOCS, PAGES, pages
 
 
@@ -22,3 +24,7 @@ def test_the_diagram_has_every_move_and_no_other() -> None:
 def test_every_state_is_explained() -> None:
     explained = re.findall(r"^\| `(\w+)` \| [^|`]+ \|$", pages()["states.md"], re.MULTILINE)
     assert explained == list(STATES)
+
+
+def test_every_cloud_has_every_block() -> None:
+    assert blocks(DOCS / "clouds.md") == {(what, cloud) for what in BLOCKS for cloud in FACTS}

@@ -1,14 +1,15 @@
 from __future__ import annotations
 
+import re
+from itertools import accumulate
 from pathlib import Path
 
 import pytest
 
 from imageferry.clouds.facts import FACTS
-from imageferry.core.image import Place
 from imageferry.errors import BadFile
-from imageferry.policies import PolicyBook, load
-from support.policies import NOW, image, world
+from imageferry.policies import PolicyBook, load, read_all
+from support.commands import invoke
 
 EXAMPLES = Path(__file__).parents[2] / "policies"
 
@@ -55,6 +56,7 @@ def test_a_folder_is_read_in_the_order_of_its_files_names(tmp_path: Path) -> Non
 def test_other_files_and_hidden_ones_are_not_read(tmp_path: Path) -> None:
     folder = written(tmp_path, a=ONE)
     (folder / ".#a.yaml").write_text("{")
+    (folder / "a.test.yaml").write_text("{")
     (folder / "notes.txt").write_text("{")
     (folder / "deeper").mkdir()
 
@@ -109,10 +111,7 @@ policies:
         'a.yaml:3:5: policies[0]: unknown key "descripton"',
         'a.yaml:4:20: policies[0].match.cloud: "tencnt" matches no cloud',
         'a.yaml:4:40: policies[0].match.os[1]: "Windws" matches no os',
-        (
-            'a.yaml:4:55: policies[0].match.when: "x > 1": expressions need the cel extra, which this version does not '
-            "have yet"
-        ),
+        'a.yaml:4:56: policies[0].match.when: unknown fact "x"',
         'a.yaml:6:26: policies[0].actions[0].export.bucket: "a-{regoin}": {regoin} is no placeholder',
         'b.yaml:7:19: policies[0].actions[0].export.format: tencent cannot export as "qcow"',
     ]
@@ -270,62 +269,45 @@ def test_a_reload_of_files_put_right_forgets_the_complaints(tmp_path: Path) -> N
     assert (book.reload(), book.complaints, book.current.names) == ((), (), ("two",))
 
 
-# --- the examples that are shipped ---
+# --- the library that is shipped ---
+
+LIBRARY = sorted(file for file in EXAMPLES.glob("*.yaml") if not file.name.endswith(".test.yaml"))
 
 
-def test_the_examples_are_valid_together() -> None:
-    assert load(EXAMPLES, FACTS).names == (
-        "archive-linux",
-        "dr-two-regions",
-        "jdcloud-except-temporary",
-        "huawei-except-temporary",
-        "golden-only",
-    )
+@pytest.mark.parametrize("file", LIBRARY, ids=lambda file: file.stem)
+def test_every_policy_file_is_valid_alone_and_says_in_one_line_what_it_does(file: Path) -> None:
+    editors, people = file.read_text().splitlines()[:2]
 
-
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("*.yaml")), ids=lambda file: file.stem)
-def test_every_example_is_valid_alone_and_says_in_one_line_what_it_does(file: Path) -> None:
     assert load(file, FACTS).names
-    assert file.read_text().startswith("# ")
+    assert editors == "# yaml-language-server: $schema=../docs/schema/policies.json"
+    assert people.startswith("# ")
 
 
-REGIONS = ("ap-guangzhou", "ap-beijing", "ap-nanjing", "cn-hangzhou", "cn-shanghai")
-GUANGZHOU = Place("tencent", "prod", "ap-guangzhou")
-HANGZHOU = Place("aliyun", "prod", "cn-hangzhou")
+@pytest.mark.parametrize("file", LIBRARY, ids=lambda file: file.stem)
+def test_every_policy_file_has_tests_that_pass_and_leave_no_gap(file: Path) -> None:
+    result = invoke("test", file, "--fail-under", "100")
+
+    assert (result.exit_code, "coverage: 100%" in result.stdout) == (0, True), result.output
 
 
-@pytest.mark.parametrize(
-    ("example", "about", "wanted"),
-    [
-        ("archive-linux", image(), ["export compliance-ap-guangzhou-1250000000"]),
-        ("archive-linux", image(name="tmp-1"), []),
-        ("archive-linux", image(tags={"env": "dev"}), []),
-        (
-            "dr-two-regions",
-            image(GUANGZHOU, tags={"system": "payment"}),
-            ["copy ap-beijing", "copy ap-nanjing"],
-        ),
-        ("dr-two-regions", image(GUANGZHOU, tags={"system": "payment"}, name="a-debug"), []),
-        (
-            "golden-only",
-            image(HANGZHOU, tags={"golden": "yes"}),
-            ["export golden-images-hz", "copy cn-shanghai"],
-        ),
-        ("golden-only", image(HANGZHOU), []),
-        ("everything-except-temporary", image(Place("jdcloud", "prod", "cn-north-1")), ["export archive-cn-north-1"]),
-        ("everything-except-temporary", image(Place("jdcloud", "prod", "cn-north-1"), name="tmp-1"), []),
-        (
-            "everything-except-temporary",
-            image(Place("huawei", "prod", "cn-north-4"), is_copy=True),
-            ["export archive-prod-cn-north-4"],
-        ),
-    ],
-)
-def test_an_example_does_what_it_says(example: str, about: object, wanted: list[str]) -> None:
-    assert isinstance(about, type(image()))
-    chosen = load(EXAMPLES / f"{example}.yaml", FACTS)
+def test_the_library_is_valid_as_one_set_and_its_tests_pass_there() -> None:
+    result = invoke("test", EXAMPLES, "--fail-under", "100")
 
-    decision = chosen.decide(about, world(about.place.cloud, REGIONS), NOW)
+    assert (result.exit_code, "failed: 0" in result.stdout) == (0, True), result.output
 
-    assert [f"{action.action} {action.destination}" for action in decision.actions] == wanted
-    assert [action.refused for action in decision.actions] == [None] * len(wanted)
+
+def test_the_library_has_a_policy_for_every_cloud_and_for_every_action() -> None:
+    specs = [one.spec for one in read_all(EXAMPLES, FACTS)]
+
+    assert {cloud for spec in specs for cloud in spec.match.cloud or ()} == set(FACTS)
+    assert {next(iter(action.model_fields_set)) for spec in specs for action in spec.actions} == {"export", "copy_"}
+
+
+def test_the_page_of_the_library_lists_every_policy_with_its_description() -> None:
+    page = (EXAMPLES / "README.md").read_text()
+    rows = re.findall(r"^\| (?:\[(.+?)\]\(\1\))? ?\| `(.+?)` \| (.+) \|$", page, re.MULTILINE)
+    files = list(accumulate((file for file, _, _ in rows), lambda above, file: file or above))
+
+    shown = [(file, name, text) for file, (_, name, text) in zip(files, rows, strict=True)]
+    written = [(Path(one.document.name).name, one.spec.name, one.spec.description) for one in read_all(EXAMPLES, FACTS)]
+    assert shown == written

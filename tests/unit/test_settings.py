@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from imageferry.clouds.facts import FACTS
-from imageferry.core.account import Account, Backoff, CredentialSpec, Polls, Timeouts
+from imageferry.core.account import Account, Backoff, CredentialSpec, Polls, Role, Timeouts
 from imageferry.core.facts import KindLimit
 from imageferry.errors import BadFile
 from imageferry.publishers import specs as publishers
@@ -95,6 +95,7 @@ accounts:
     poll: {tasks: 1s, images: 500ms}
     timeouts: {request: 1s, settle: 4s, image: 1m, export: 1h, copy: 1d}
     backoff: {first: 1s, longest: 1m, attempts: 3}
+    export_version: v2.1
 sources:
   - {type: file, path: "-"}
 publishers:
@@ -131,6 +132,7 @@ publishers:
             polls=Polls(tasks=1.0, images=0.5),
             timeouts=Timeouts(request=1.0, settle=4.0, image=60.0, export=3600.0, copy=86_400.0),
             backoff=Backoff(first=1.0, longest=60.0, attempts=3),
+            switches={"export_version": "v2.1"},
         ),
     )
 
@@ -177,6 +179,77 @@ def test_projects_go_with_any_source_of_huaweis_credentials(folder: Folder) -> N
     text = "accounts:\n  p: {cloud: huawei, regions: [a], credentials: {source: env, projects: {a: '1'}}}\n"
 
     assert folder.load(text).accounts[0].credentials == CredentialSpec(source="env", projects={"a": "1"})
+
+
+ROLES = {
+    "tencent": (
+        'role_arn: "qcs::cam::uin/1:roleName/x", external_id: ext-1, session_name: ferry, duration: 1h',
+        Role(name="qcs::cam::uin/1:roleName/x", external_id="ext-1", session_name="ferry", duration=3600.0),
+    ),
+    "aliyun": (
+        'role_arn: "acs:ram::1:role/x", external_id: ext-1, session_name: ferry, duration: 15m',
+        Role(name="acs:ram::1:role/x", external_id="ext-1", session_name="ferry", duration=900.0),
+    ),
+    "huawei": ("agency: x, domain: acme, duration: 1d", Role(name="x", owner="acme", duration=86_400.0)),
+    "jdcloud": (
+        'role_jrn: "jrn:iam::1:role/x", session_name: ferry, duration: 12h',
+        Role(name="jrn:iam::1:role/x", session_name="ferry", duration=43_200.0),
+    ),
+}
+"""Cloud -> everything that may be said of a role there, and what it becomes."""
+
+
+@pytest.mark.parametrize("source", ["env", "file", "instance", "chain"])
+@pytest.mark.parametrize("cloud", ROLES)
+def test_a_role_stands_beside_any_source_in_the_vendors_own_words(folder: Folder, cloud: str, source: str) -> None:
+    text, role = ROLES[cloud]
+
+    settings = folder.load(
+        f"accounts:\n  p: {{cloud: {cloud}, regions: [a], credentials: {{source: {source}, {text}}}}}\n"
+    )
+
+    assert settings.accounts[0].credentials == CredentialSpec(source=source, role=role)
+
+
+@pytest.mark.parametrize("cloud", FACTS)
+def test_a_role_stands_beside_the_keys_themselves_and_has_defaults(folder: Folder, cloud: str) -> None:
+    facts = FACTS[cloud]
+    keys = "".join(f", {word}: x" for word in facts.credential_words)
+    owner = f", {facts.role.owner}: acme" if facts.role.owner else ""
+    role = f', {facts.role.word}: "{facts.role.example}"{owner}'
+
+    settings = folder.load(
+        f"accounts:\n  p: {{cloud: {cloud}, regions: [a], credentials: {{source: static{keys}{role}}}}}\n"
+    )
+
+    expected = Role(name=facts.role.example, owner=owner and "acme", duration=facts.role.usual)
+    assert settings.accounts[0].credentials.role == expected
+
+
+def test_an_external_id_is_in_no_repr() -> None:
+    assert "ext-1" not in repr(ROLES["tencent"][1])
+
+
+@pytest.mark.parametrize("cloud", FACTS)
+def test_a_cloud_has_its_own_switches_with_their_defaults(folder: Folder, cloud: str) -> None:
+    settings = folder.load(f"accounts:\n  p: {{cloud: {cloud}, regions: [a]}}\n")
+
+    assert settings.accounts[0].switches == {name: each.words[0] for name, each in FACTS[cloud].switches.items()}
+
+
+@pytest.mark.parametrize(
+    ("cloud", "name", "word"),
+    [
+        (cloud, name, word)
+        for cloud, facts in FACTS.items()
+        for name, each in facts.switches.items()
+        for word in each.words
+    ],
+)
+def test_a_switch_takes_each_of_its_words(folder: Folder, cloud: str, name: str, word: str) -> None:
+    settings = folder.load(f"accounts:\n  p: {{cloud: {cloud}, regions: [a], {name}: {word}}}\n")
+
+    assert settings.accounts[0].switches[name] == word
 
 
 def test_two_accounts_of_one_cloud_are_told_apart_by_their_ids(folder: Folder) -> None:

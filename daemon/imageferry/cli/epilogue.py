@@ -184,12 +184,17 @@ def _once(outcome: Outcome) -> str:
     doubted = {stage.scene.doubted for stage in outcome.stages}
     names = sorted({job.image_name for job in outcome.last.jobs if job.image_id in doubted})
     return (
-        f"Exactly once: by what was written down there, {played} of {' and '.join(clouds)} started "
+        f"Exactly once: by what was written down there, {played} of {_listed(clouds)} started "
         f"{sum(outcome.tasks.values())} tasks for "
         f"{len(outcome.jobs('succeeded'))} wanted destinations, never more than "
         f"{max(outcome.tasks.values(), default=0)} for one, though {', '.join(trouble)}. Whose answer was "
         f"lost ({', '.join(names)}) stayed in doubt until its task was found, and was not sent again."
     )
+
+
+def _listed(names: Sequence[str]) -> str:
+    """``A``, ``A and B``, ``A, B and C``."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _times(count: int, one: str, many: str) -> str:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, get_args
 
 import anyio
 import click
 
+from imageferry.cli.asking import ask_or_do
 from imageferry.cli.files import config_option, load_settings
 from imageferry.cli.tables import cell, format_option, print_json, print_table
-from imageferry.control import ask, socket_path
 from imageferry.core.completion import job_json
 from imageferry.core.image import CLOUD_NAMES
 from imageferry.core.job import Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.core.times import rfc3339
-from imageferry.errors import ImageferryError, MoveForbidden
+from imageferry.errors import ImageferryError
 from imageferry.flow.steer import STEERS
-from imageferry.ledgers.sqlite import open_ledger, open_reader, sqlite_path
-from imageferry.ports import HistoryRow
+from imageferry.ledgers.sqlite import open_reader
+from imageferry.ports import Clock, HistoryRow, Ledger
 from imageferry.settings import Settings
-from imageferry.telemetry.clock import SystemClock
 
 COLUMNS = (
     "id",
@@ -113,16 +113,13 @@ async def _show(settings: Settings, job_id: str) -> tuple[Job, list[HistoryRow]]
 
 
 async def _ask_or_do(settings: Settings, do: str, job: str) -> dict[str, Any]:
-    """Ask the running daemon; open the ledger ourselves only when none holds it."""
-    answer = await ask(socket_path(sqlite_path(settings.ledger_url)), {"do": do, "job": job})
-    if answer is not None:
-        if "error" in answer:
-            raise MoveForbidden(str(answer["error"]))
-        return dict(answer["job"])
-    clock = SystemClock()
     accounts = {account.name: account for account in settings.accounts}
-    async with open_ledger(settings.ledger_url, clock=clock) as ledger:
-        return job_json(await STEERS[do](ledger, clock, accounts, job))
+
+    async def alone(ledger: Ledger, clock: Clock) -> Mapping[str, Any]:
+        return {"job": job_json(await STEERS[do](ledger, clock, accounts, job))}
+
+    answer = await ask_or_do(settings, {"do": do, "job": job}, alone)
+    return dict(answer["job"])
 
 
 def _move_json(row: HistoryRow) -> dict[str, Any]:

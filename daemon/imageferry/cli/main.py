@@ -23,12 +23,23 @@ SOME_JOBS_FAILED: Final = 3
 COMMANDS: Final = {
     "demo": "show the whole walk on rehearsal clouds: no account, no network",
     "run": "the daemon",
-    "check": "config and policies: every error at once",
+    "check": "config and policies: every error at once; --online asks the clouds too",
     "plan": "what would be done with images, and why, without doing it",
+    "test": "the tests written beside policies",
+    "backfill": "put images that exist already before the policies",
     "jobs": "see and steer jobs",
+    "why": "why an image is protected, or is not",
+    "coverage": "how far every policy is",
+    "dead-letters": "see and replay what could not be read",
+    "schema": "JSON Schema of policies, tests and config, for editors",
     "rehearse": "one rehearsal cloud, to try a policy against",
 }
-"""Every command, in the order of the help text; each is ``imageferry.cli.<name>.command``."""
+"""Every command, in the order of the help text; each is ``command`` in the module of its name."""
+
+
+def module_of(name: str) -> str:
+    """The module of a command; a dash in its name is an underscore there."""
+    return f"imageferry.cli.{name.replace('-', '_')}"
 
 
 class Commands(click.Group):
@@ -42,7 +53,7 @@ class Commands(click.Group):
         """The command, or None for a name there is not."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"imageferry.cli.{cmd_name}").command
+        command: click.Command = importlib.import_module(module_of(cmd_name)).command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - the same

@@ -1,14 +1,12 @@
-"""``imageferry plan``: what would be done with the images that events speak of, and why, without doing anything.
+"""``imageferry plan``: what would be done with images, and why, without doing anything.
 
-Offline: it believes the events' own facts, and what they do not say stays unknown.
+Offline it believes the events' own facts, and what they do not say stays unknown; ``--live`` asks the accounts instead.
 """
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,22 +15,33 @@ import click
 import msgspec
 
 from imageferry.cli.files import config_option, load_all
+from imageferry.cli.live import (
+    ENDED,
+    Hearing,
+    account_option,
+    complain,
+    places_of,
+    quiet,
+    region_option,
+    survey,
+)
 from imageferry.cli.main import BAD_FILE
-from imageferry.cli.tables import format_option, plain, print_json
+from imageferry.cli.planned import Planned, add_jobs, image_json, ledger_if_any, show
+from imageferry.cli.progress import Shown, progress
+from imageferry.cli.tables import format_option
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import READERS
 from imageferry.core.actions import World
-from imageferry.core.decision import Decision, PlannedAction
-from imageferry.core.image import Place
-from imageferry.core.job import job_id, job_key
+from imageferry.core.image import Image, Place
 from imageferry.core.policy import PolicySet
 from imageferry.errors import BadFile, Complaint
 from imageferry.flow.intake import Directory
-from imageferry.ledgers.sqlite import open_reader, sqlite_path
-from imageferry.ports import Reader, Unreadable
+from imageferry.ports import Unreadable
 from imageferry.settings import Settings
 from imageferry.sources.cloudevents import Codec, Told
 from imageferry.sources.facts import claimed
+from imageferry.sources.mapping import Mapper
+from imageferry.sources.specs import mappers_of
 from imageferry.telemetry.clock import SystemClock
 
 BARE_SOURCE: Final = "plan"
@@ -41,50 +50,66 @@ BARE_SOURCE: Final = "plan"
 @click.command()
 @config_option
 @format_option
+@click.option("--live", is_flag=True, default=False, help="What the accounts hold now, instead of events.")
+@account_option
+@region_option
 @click.argument("events", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
-def command(config: Path | None, output: str, events: tuple[Path, ...]) -> None:
-    """Say what would be done about EVENTS, and why.
+def command(
+    config: Path | None,
+    output: str,
+    *,
+    live: bool,
+    accounts: tuple[str, ...],
+    regions: tuple[str, ...],
+    events: tuple[Path, ...],
+) -> None:
+    """Say what would be done about EVENTS, or with --live about what the accounts hold now, and why.
 
     EVENTS are files of events: one JSON event or an array of them, or one event a line; "-" is standard input.
     """
-    if not events:
-        raise click.UsageError("name at least one file of events, or - for standard input")
+    if live == bool(events):
+        raise click.UsageError("name at least one file of events, or - for standard input; or give --live alone")
+    if (accounts or regions) and not live:
+        raise click.UsageError("--account and --region go with --live")
     settings, book = load_all(config)
+    if live:
+        _plan_live(settings, book.current, places_of(settings, accounts, regions), output)
+        return
     planned = anyio.run(_plan, settings, book.current, events)
     for complaint in planned.complaints:
         click.echo(str(complaint), err=True)
-    if output == "json":
-        print_json({"images": planned.images, "summary": planned.summary()})
-    else:
-        _print(planned)
+    show(planned, output)
     if any(planned.unreadable):
         sys.exit(BAD_FILE)
 
 
-@dataclass(slots=True)
-class Planned:
-    """What came of the events."""
+def _plan_live(settings: Settings, policies: PolicySet, places: Sequence[Place], output: str) -> None:
+    quiet(settings)
+    with progress(sys.stderr, len(places)) as shown:
+        planned, troubles = anyio.run(_survey, settings, policies, places, shown)
+    show(planned, output)
+    complain(troubles)
 
-    images: list[dict[str, Any]] = field(default_factory=list)
-    complaints: list[Complaint] = field(default_factory=list)
-    unreadable: list[Complaint] = field(default_factory=list)
-    ignored: int = 0
 
-    def summary(self) -> dict[str, int]:
-        """How much of what."""
-        verdicts = Counter(v["verdict"] for image in self.images for v in image["verdicts"])
-        actions = [action for image in self.images for action in image["actions"]]
-        return {
-            "images": len(self.images),
-            "match": verdicts["match"],
-            "no_match": verdicts["no_match"],
-            "unknown": verdicts["unknown"],
-            "actions": len(actions),
-            "refused": sum(1 for action in actions if action["refused"]),
-            "existing": sum(1 for action in actions if action["job"]),
-            "ignored": self.ignored,
-            "unreadable": len(self.unreadable),
-        }
+async def _survey(
+    settings: Settings, policies: PolicySet, places: Sequence[Place], shown: Shown
+) -> tuple[Planned, Sequence[str]]:
+    """What would be done with everything the places hold, place by place as the config has them."""
+    found: dict[Place, list[dict[str, Any]]] = {place: [] for place in places}
+    planned = Planned()
+    async with ledger_if_any(settings) as reader:
+        hearing = Hearing(settings, policies, reader, SystemClock().now())
+
+        async def take(place: Place, images: Sequence[Image]) -> bool:
+            alive = [image for image in images if image.state not in ENDED]
+            planned.ignored += len(images) - len(alive)
+            found[place] += await hearing.of(place, alive)
+            shown.read(len(images))
+            return True
+
+        troubles = await survey(settings, places, take, shown)
+    planned.images = [image for images in found.values() for image in images]
+    return planned, troubles
 
 
 async def _plan(settings: Settings, policies: PolicySet, files: Sequence[Path]) -> Planned:
@@ -92,7 +117,7 @@ async def _plan(settings: Settings, policies: PolicySet, files: Sequence[Path]) 
     directory = Directory(settings.accounts)
     regions = {account.name: account.regions for account in settings.accounts}
     now = SystemClock().now()
-    for told, path, line in _events(files):
+    for told, path, line in _events(files, mappers_of(settings.sources)):
         if isinstance(told, Unreadable):
             complaint = Complaint(path, line, 1, f"cannot be read: {told.reason}")
             planned.unreadable.append(complaint)
@@ -107,18 +132,19 @@ async def _plan(settings: Settings, policies: PolicySet, files: Sequence[Path]) 
         image, doubtful = claimed(place, sighting.image_id, told.facts)
         planned.complaints.extend(Complaint(path, line, 1, f"{image.id}: {text}") for text in doubtful)
         world = World(facts=FACTS[place.cloud], account_regions=regions[place.account])
-        planned.images.append(_image_json(policies.decide(image, world, now)))
-    await _add_jobs(settings, planned.images)
+        planned.images.append(image_json(policies.decide(image, world, now)))
+    async with ledger_if_any(settings) as reader:
+        await add_jobs(reader, planned.images)
     return planned
 
 
-def _events(files: Sequence[Path]) -> Iterator[tuple[Told | Unreadable, str, int]]:
+def _events(files: Sequence[Path], mappers: Sequence[Mapper]) -> Iterator[tuple[Told | Unreadable, str, int]]:
     """Every event of every file, with its file's name and line."""
-    codec = Codec(READERS)
+    codec = Codec(READERS, mappers)
     for file in files:
         name = str(file)
         for line, body in _documents(name, _content(file)):
-            for told in codec.told(body, f"{name}:{line}", (), BARE_SOURCE):
+            for told in codec.told(body, f"{name}:{line}", (), BARE_SOURCE, BARE_SOURCE):
                 yield told, name, line
 
 
@@ -140,64 +166,3 @@ def _documents(name: str, content: bytes) -> Iterator[tuple[int, bytes]]:
         yield from lines
     else:
         yield 1, content
-
-
-def _image_json(decision: Decision) -> dict[str, Any]:
-    image = decision.image
-    return {
-        "cloud": image.place.cloud,
-        "account": image.place.account,
-        "region": image.place.region,
-        "image_id": image.id,
-        "image_name": image.name,
-        "verdicts": [{"policy": v.policy, "verdict": v.verdict, "reason": v.reason} for v in decision.verdicts],
-        "actions": [_action_json(action) for action in decision.actions],
-    }
-
-
-def _action_json(action: PlannedAction) -> dict[str, Any]:
-    return {
-        "action": action.action,
-        "destination": action.destination,
-        "policies": list(action.policies),
-        "refused": action.refused.reason if action.refused else None,
-        "job": None,
-    }
-
-
-async def _add_jobs(settings: Settings, images: Sequence[Mapping[str, Any]]) -> None:
-    """Say of every action whether a job for it exists already; a ledger that is not there has none."""
-    if not sqlite_path(settings.ledger_url).exists():
-        return
-    async with open_reader(settings.ledger_url) as reader:
-        for image in images:
-            place = Place(image["cloud"], image["account"], image["region"])
-            for action in image["actions"]:
-                key = job_key(place, image["image_id"], action["action"], action["destination"])
-                action["job"] = await _job_json(reader, job_id(key))
-
-
-async def _job_json(reader: Reader, wanted: str) -> dict[str, str] | None:
-    job = await reader.job(wanted)
-    return None if job is None else {"id": job.id, "state": job.state}
-
-
-def _print(planned: Planned) -> None:
-    for image in planned.images:
-        place = f"{image['cloud']}/{image['account']}/{image['region']}"
-        click.echo(plain(f"{image['image_id']} ({image['image_name'] or 'name not known'}) at {place}"))
-        for verdict in image["verdicts"]:
-            click.echo(plain(f"  {verdict['verdict']:<8}  {verdict['policy']}: {verdict['reason']}"))
-        for action in image["actions"]:
-            click.echo(plain(f"  -> {_said(action)}"))
-        click.echo()
-    click.echo(", ".join(f"{name.replace('_', ' ')}: {count}" for name, count in planned.summary().items()))
-
-
-def _said(action: Mapping[str, Any]) -> str:
-    text = f"{action['action']} to {action['destination']} ({', '.join(action['policies'])})"
-    if action["refused"]:
-        return f"{text}: cannot be done: {action['refused']}"
-    if action["job"]:
-        return f"{text}: job {action['job']['id']} exists and is {action['job']['state']}"
-    return text

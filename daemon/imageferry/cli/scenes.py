@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from imageferry.core.machine import State
+from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.huawei_options import AGENCY, HuaweiOptions
 from imageferry.rehearsal.jdcloud_options import ROLE, JdcloudOptions
 from imageferry.rehearsal.misbehaviour import Misbehaviour
@@ -140,6 +141,76 @@ _TENCENT: Final = Scene(
     newcomer=NewImage(region=_HOME, image_id="img-mine0001", name="prod-mine"),
     mend={"refused_destinations": {}},
     mended=("img-pay00001", f"copy {_FAR}"),
+)
+
+_HANGZHOU: Final = "cn-hangzhou"
+_EASTERN: Final = "cn-shanghai"
+_SINGAPORE: Final = "ap-southeast-1"
+
+_ALIYUN_POLICIES: Final = f"""\
+# Which images, and what is to be done with them. Docs: docs/policies.md
+policies:
+  - name: archive-media
+    description: Every image of the media system goes to the archive of its region
+    match:
+      cloud: aliyun
+      name: "media-*"
+    actions:
+      - export: {{bucket: "media-{{region}}", prefix: media}}
+
+  - name: catalog-elsewhere
+    description: The catalog could be served from two other regions
+    match:
+      cloud: aliyun
+      os: linux
+      name: "*-catalog"
+    actions:
+      - copy: {{regions: [{_EASTERN}, {_SINGAPORE}]}}
+"""
+
+_ALIYUN: Final = Scene(
+    cloud="aliyun",
+    options=AliyunOptions(
+        regions=(_HANGZHOU, _EASTERN, _SINGAPORE),
+        buckets={f"media-{_HANGZHOU}": _HANGZHOU},
+        exports_running=3,
+        export_seconds=4.0,
+        copy_seconds=4.0,
+        duration_spread=0.3,
+        refused_destinations={_SINGAPORE: "OperationDenied.NonCompliantDestinationRegion"},
+    ),
+    regions=(_HANGZHOU, _EASTERN, _SINGAPORE),
+    running=3,
+    parts=(
+        Part(NewImage(region=_HANGZHOU, image_id="m-mediaweb0000000001", name="media-web"), _WHOLE),
+        Part(
+            NewImage(region=_HANGZHOU, image_id="m-mediadb00000000001", name="media-db", data_disks_gib=(50,)), _WHOLE
+        ),
+        Part(
+            NewImage(region=_HANGZHOU, image_id="m-mediacatalog000001", name="media-catalog"),
+            {"export": "succeeded", f"copy {_EASTERN}": "succeeded", f"copy {_SINGAPORE}": "failed"},
+        ),
+        Part(
+            NewImage(
+                region=_HANGZHOU,
+                image_id="m-mediastudio0000001",
+                name="media-studio",
+                platform="Windows",
+                os_name="Windows Server 2022 Datacenter 64bit",
+            ),
+            _NEVER,
+        ),
+        Part(
+            NewImage(region=_HANGZHOU, image_id="m-mediaplayer0000001", name="media-player", market_derived=True),
+            _NEVER,
+        ),
+    ),
+    faults=(Misbehaviour(fault="drop", action="ExportImage", image_id="m-mediadb00000000001", work="done", count=1),),
+    policies=_ALIYUN_POLICIES,
+    stranger="m-mediagone000000001",
+    newcomer=NewImage(region=_HANGZHOU, image_id="m-mediamine000000001", name="media-mine"),
+    mend={"refused_destinations": {}},
+    mended=("m-mediacatalog000001", f"copy {_SINGAPORE}"),
 )
 
 _BEIJING: Final = "cn-north-4"
@@ -284,5 +355,10 @@ _JDCLOUD: Final = Scene(
     mended=("img-shoporders", f"copy {_EAST}"),
 )
 
-SCENES: Final[Mapping[str, Scene]] = {"tencent": _TENCENT, "huawei": _HUAWEI, "jdcloud": _JDCLOUD}
+SCENES: Final[Mapping[str, Scene]] = {
+    "tencent": _TENCENT,
+    "aliyun": _ALIYUN,
+    "huawei": _HUAWEI,
+    "jdcloud": _JDCLOUD,
+}
 """Cloud -> its scene; there is one for every rehearsal cloud."""

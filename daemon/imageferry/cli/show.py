@@ -154,7 +154,7 @@ class Lines:
 @contextmanager
 def view(stream: TextIO) -> Iterator[View]:
     """A live table where ``stream`` is a terminal that can show it, else lines."""
-    console = _console(stream)
+    console = console_for(stream)
     if console is None:
         yield Lines()
         return
@@ -164,7 +164,8 @@ def view(stream: TextIO) -> Iterator[View]:
         yield _Table(lambda shown: live.update(shown, refresh=True))
 
 
-def _console(stream: TextIO) -> Console | None:
+def console_for(stream: TextIO) -> Console | None:
+    """What draws on ``stream``; None where it is no terminal that can show more than lines, or rich is not there."""
     if not stream.isatty() or find_spec("rich") is None:
         return None
     from rich.console import Console  # noqa: PLC0415 - rich comes with an extra

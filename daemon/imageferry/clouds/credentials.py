@@ -1,24 +1,23 @@
 """Keys for signing: where they come from, kept until they run out, read anew when they must be.
 
 The clients of the clouds call :meth:`Credentials.get` for every request. What differs between vendors (words, files,
-metadata servers) stands in :data:`SOURCES`, or in a table that a cloud's own adapter hands over. No value of a key is
-in any error or log.
+metadata servers, how a role is taken) stands in each cloud's own ``credentials``, which its adapter hands over. No
+value of a key is in any error or log.
 """
 
 from __future__ import annotations
 
-import configparser
-import json
+import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 import anyio
 import structlog
 
-from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign
-from imageferry.core.account import Account, CredentialSpec
+from imageferry.clouds.wire import Told, Wire
+from imageferry.core.account import Account, CredentialSpec, Role
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
 from imageferry.errors import ImageferryError, Refused
@@ -26,13 +25,11 @@ from imageferry.ports import Clock
 from imageferry.telemetry.secrets import forget_secret, register_secret
 
 MARGIN: Final = 300 * SECOND
-"""Keys with no more time left than this are read anew."""
+"""Keys with no more time left than this are read anew; of keys that live shortly, a third of what they had."""
 PAUSE: Final = 5.0
 """Seconds between two failed tries to renew keys that still hold."""
 POOL: Final = "credentials"
-_QUICK: Final = 3.0
-"""Seconds a metadata server has to answer; it is next door, or not there at all."""
-_LARGEST_FILE: Final = 64 << 10
+_FORBIDDEN: Final = (401, 403)
 
 log = structlog.get_logger(__name__)
 
@@ -52,15 +49,23 @@ class NotHere(ImageferryError):
     """A source has no keys; the message says where it looked. A chain goes on with the next."""
 
 
+class Wrong(ImageferryError):
+    """A source is there and gives no keys until a person puts it right. A chain stops: the next would be another."""
+
+
 class Unreachable(ImageferryError):
-    """A source that may have keys could not be asked just now; trying again may help."""
+    """A source that may have keys could not be asked just now; trying again may help. A chain stops."""
+
+
+class Silent(Unreachable):
+    """It cannot even be told whether the source is there. A chain goes on, a source that had keys is waited for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Around:
     """What the sources of keys look into; given, so that nothing is taken from the process by itself."""
 
-    environ: Mapping[str, str]
+    environ: Mapping[str, str] = field(repr=False)
     home: Path
     etc: Path = Path("/etc")
     metadata: str | None = None
@@ -74,6 +79,9 @@ class Asked:
     account: Account
     around: Around
     wire: Wire
+    clock: Clock
+    nonce: Callable[[], object] = uuid.uuid4
+    """Something new at every call; a signature's own chance, which decides nothing."""
 
     @property
     def spec(self) -> CredentialSpec:
@@ -85,8 +93,61 @@ Source = Callable[[Asked], Awaitable[Keys]]
 """Reads keys.
 
 :raises NotHere: there are none.
+:raises Wrong: there are, and they cannot be read before a person has done something.
 :raises Unreachable: it cannot be told now.
 """
+
+Assume = Callable[[Asked, Keys, Role], Awaitable[Keys]]
+"""Takes a role with keys: the keys of that role. See ``roles``.
+
+:raises Wrong: the role is not given to these keys.
+:raises Unreachable: it cannot be told now.
+"""
+
+
+class FirstOf:
+    """The first of several sources that has keys, as a source. What the others said is told when none has."""
+
+    def __init__(self, *sources: Source) -> None:
+        self.sources = sources
+
+    async def __call__(self, asked: Asked) -> Keys:
+        """See :data:`Source`."""
+        return (await first(self.sources, asked))[0]
+
+
+async def first(sources: Sequence[Source], asked: Asked) -> tuple[Keys, Source]:
+    """The first of several sources that has keys, and which it was; what only one source says is raised as it is.
+
+    One that is there and wrong, or cannot be asked, ends the search, or an account would change its identity for as
+    long as that lasts.
+    """
+    if len(sources) == 1:
+        return await sources[0](asked), sources[0]
+    looked: list[str] = []
+    for source in sources:
+        try:
+            return await source(asked), source
+        except (NotHere, Silent) as error:
+            looked.append(str(error))
+    raise NotHere("; ".join(looked))
+
+
+class Step(NamedTuple):
+    """One place where keys may be."""
+
+    word: str
+    """What a configuration calls it: ``env file instance oidc``; empty where only a chain asks it."""
+    where: str
+    """Where it looks, for people, in Markdown."""
+    read: Source
+
+
+def table_of(static: Source, chain: Sequence[Step], beside: Sequence[Step] = ()) -> Mapping[str, Source]:
+    """The sources that a configuration may name; ``beside`` are those that a chain does not ask."""
+    steps = (*chain, *beside)
+    named = {word: FirstOf(*(step.read for step in steps if step.word == word)) for word, _, _ in steps if word}
+    return {"static": static, **named, "chain": FirstOf(*(step.read for step in chain))}
 
 
 class Credentials:
@@ -98,15 +159,19 @@ class Credentials:
         around: Around,
         wire: Wire,
         clock: Clock,
-        sources: Mapping[str, Source] | None = None,
+        sources: Mapping[str, Source],
+        assume: Assume | None = None,
     ) -> None:
-        """``sources``: the cloud's own, where it has no row in :data:`SOURCES`."""
-        self._asked = Asked(account, around, wire)
+        """``sources``: the cloud's own, by the word of the configuration; ``assume``: how roles are taken there."""
+        self._asked = Asked(account, around, wire, clock)
         self._clock = clock
-        self._sources = SOURCES[account.cloud] if sources is None else sources
+        self._sources = sources
+        self._assume = assume
         self._keys: Keys | None = None
+        self._base: Keys | None = None
         self._winner: Source | None = None
         self._lock = anyio.Lock()
+        self._margin = MARGIN
         self._not_before = 0.0
 
     async def get(self) -> Keys:
@@ -129,11 +194,33 @@ class Credentials:
                 return self._keys
             return await self._renew(stale)
 
+    async def signing(self, send: Callable[[Keys], Awaitable[Told]], *, renewing: bool = True) -> Told:
+        """What a request told that ``send`` signs and sends; where its keys are refused, once more with newer ones.
+
+        For storages, whose refusals of a HEAD do not say whether it is the keys that ended. Not ``renewing``: something
+        else may be to blame first.
+        """
+        try:
+            keys = await self.get()
+        except Refused as refused:
+            return Told(refused.answer)
+        told = await send(keys)
+        if not renewing or told.reply is None or told.reply.status not in _FORBIDDEN:
+            return told
+        try:
+            fresh = await self.refresh(keys)
+        except Refused:
+            return told
+        return told if fresh == keys else await send(fresh)
+
     def _fresh(self) -> Keys | None:
         keys = self._keys
-        if keys is None or keys.expires_at is None or keys.expires_at - self._clock.now() > MARGIN:
+        if keys is None or self._lasts(keys):
             return keys
         return keys if self._holds(keys) and self._clock.monotonic() < self._not_before else None
+
+    def _lasts(self, keys: Keys) -> bool:
+        return keys.expires_at is None or keys.expires_at - self._clock.now() > self._margin
 
     def _holds(self, keys: Keys) -> bool:
         return keys.expires_at is None or keys.expires_at > self._clock.now()
@@ -147,252 +234,45 @@ class Credentials:
             self._not_before = self._clock.monotonic() + PAUSE
             log.warning("keys not renewed", account=self._asked.account.name, reason=str(refused))
             return self._keys
-        self._replace(keys)
+        _hide(self._keys, keys)
+        self._keys = keys
+        if keys.expires_at is not None:
+            # Also where a source gives the same keys until their very end it is not asked for every request.
+            self._margin = min(MARGIN, (keys.expires_at - self._clock.now()) // 3)
         return keys
 
     async def _read(self) -> Keys:
-        """From the source that had them last, else from the configured ones in their order."""
-        name = self._asked.spec.source
-        chain = chain_of(self._sources) if name == "chain" else [self._sources[name]]
-        looked: list[str] = []
-        for source in [self._winner] if self._winner else chain:
-            try:
-                keys = await source(self._asked)
-            except Unreachable as error:
-                if self._winner is not None or name != "chain":
-                    raise Refused(Answer("never_sent", f"the keys cannot be read now: {error}")) from error
-                looked.append(str(error))
-            except NotHere as error:
-                looked.append(str(error))
-            else:
-                self._winner = source
-                return keys
-        self._winner = None
-        raise Refused(Answer("auth", f"no keys for account {self._asked.account.name}: {'; '.join(looked)}"))
+        """The account's keys: those of its role where the configuration names one."""
+        account = self._asked.account.name
+        try:
+            keys = await self._look()
+            role = self._asked.spec.role
+            return keys if role is None else await self._take(role, keys)
+        except Unreachable as error:
+            raise Refused(Answer("never_sent", f"the keys cannot be read now: {error}")) from error
+        except (NotHere, Wrong) as error:
+            self._winner = None
+            raise Refused(Answer("auth", f"no keys for account {account}: {error}")) from error
 
-    def _replace(self, keys: Keys) -> None:
-        old, self._keys = self._keys, keys
-        for value in {keys.secret, keys.token} - {""}:
-            register_secret(value)
-        if old is not None and old.token not in ("", keys.token):
-            forget_secret(old.token)
+    async def _look(self) -> Keys:
+        """Keys from the source that had them last, else from the configured ones in their order."""
+        source = self._winner or self._sources[self._asked.spec.source]
+        keys, self._winner = await first(source.sources if isinstance(source, FirstOf) else [source], self._asked)
+        return keys
 
-
-# --- what every vendor has -----------------------------------------------------------------------------------------
+    async def _take(self, role: Role, keys: Keys) -> Keys:
+        if self._assume is None:
+            raise Wrong(f"roles cannot be taken at {self._asked.account.cloud}")
+        _hide(self._base, keys)
+        self._base = keys
+        return await self._assume(self._asked, keys, role)
 
 
-def from_config(key_id: str, secret: str, token: str) -> Source:
-    """Static keys, under the vendor's own words."""
-
-    async def read(asked: Asked) -> Keys:
-        values = asked.spec.values
-        if not (values.get(key_id) and values.get(secret)):
-            raise NotHere(f"the configuration gives no {key_id} and {secret}")
-        return Keys(values[key_id], values[secret], values.get(token, ""))
-
-    return read
-
-
-def from_environ(key_id: str, secret: str, tokens: tuple[str, ...]) -> Source:
-    """Environment variables; an empty one counts as unset."""
-
-    async def read(asked: Asked) -> Keys:
-        environ = asked.around.environ
-        if not (environ.get(key_id) and environ.get(secret)):
-            raise NotHere(f"the environment has no {key_id} and {secret}")
-        token = next((environ[name] for name in tokens if environ.get(name)), "")
-        return Keys(environ[key_id], environ[secret], token)
-
-    return read
-
-
-async def small_file(path: Path) -> str | None:
-    """A small text file; None where there is none.
-
-    :raises NotHere: it is there, and cannot be read as text.
-    """
-    try:
-        async with await anyio.open_file(path, "rb") as file:
-            return (await file.read(_LARGEST_FILE)).decode()
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        raise NotHere(f"{path} cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}") from error
-
-
-def json_object(reply: Reply) -> Mapping[str, Any]:
-    """The JSON object of a reply's body; empty where it is none."""
-    try:
-        data = json.loads(reply.body)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
-
-
-def _read_plain(reply: Reply) -> Told:
-    """A metadata server's reply: its status says it all."""
-    if reply.status == 200:  # noqa: PLR2004 - HTTP's own number
-        return Told(Answer("ok", ""), json_object(reply), reply)
-    return Told(Answer("retry", f"HTTP {reply.status}"), {}, reply)
-
-
-def _part(data: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    value = data.get(name)
-    return value if isinstance(value, dict) else {}
-
-
-def _temporary(data: Mapping[str, Any], where: str) -> Keys:
-    """Temporary keys as Tencent Cloud's metadata server and STS both name them."""
-    key_id, secret, token = (str(data.get(name) or "") for name in ("TmpSecretId", "TmpSecretKey", "Token"))
-    expires = data.get("ExpiredTime")
-    if not (key_id and secret and token and isinstance(expires, int)):
-        raise Unreachable(f"{where} answered without keys")
-    return Keys(key_id, secret, token, expires * SECOND)
-
-
-# --- Tencent Cloud -------------------------------------------------------------------------------------------------
-
-_TENCENT_METADATA: Final = "http://metadata.tencentyun.com"
-_TENCENT_ROLES: Final = "/latest/meta-data/cam/security-credentials/"
-_TENCENT_OIDC: Final = ("TKE_REGION", "TKE_PROVIDER_ID", "TKE_WEB_IDENTITY_TOKEN_FILE", "TKE_ROLE_ARN")
-
-
-async def _tencent_file(asked: Asked) -> Keys:
-    """The SDK's INI file, or the command line's JSON file."""
-    spec, around = asked.spec, asked.around
-    own = spec.path or around.environ.get("TENCENTCLOUD_CREDENTIALS_FILE")
-    profile = spec.profile or "default"
-    paths = (
-        [Path(own)]
-        if own
-        else [
-            around.home / ".tencentcloud/credentials",
-            around.etc / "tencentcloud/credentials",
-            around.home / f".tccli/{profile}.credential",
-        ]
-    )
-    for path in paths:
-        text = await small_file(path)
-        if text is not None:
-            return _tencent_words(text, profile, path)
-    raise NotHere(f"there is no file {' or '.join(map(str, paths))}")
-
-
-def _tencent_words(text: str, profile: str, path: Path) -> Keys:
-    if text.lstrip().startswith("{"):
-        words, names = _json_words(text, path), ("secretId", "secretKey", "token")
-    else:
-        words, names = ini_words(text, profile, path), ("secret_id", "secret_key", "token")
-    key_id, secret, token = (words.get(name, "") for name in names)
-    if not (key_id and secret):
-        raise NotHere(f"{path} has no {names[0]} and {names[1]} for profile {profile}")
-    return Keys(key_id, secret, token)
-
-
-def _json_words(text: str, path: Path) -> dict[str, str]:
-    try:
-        data = json.loads(text)
-    except ValueError:
-        raise NotHere(f"{path} is not JSON, though it begins like it") from None
-    return {name: value for name, value in data.items() if isinstance(value, str)}
-
-
-def ini_words(text: str, profile: str, path: Path) -> dict[str, str]:
-    """The words of one section of an INI file; empty where it has no such section.
-
-    :raises NotHere: it is no INI file.
-    """
-    reader = configparser.ConfigParser(interpolation=None)
-    try:
-        reader.read_string(text)
-    except configparser.Error:  # its message quotes the file
-        raise NotHere(f"{path} is not an INI file") from None
-    return dict(reader[profile]) if profile in reader else {}
-
-
-async def _tencent_instance(asked: Asked) -> Keys:
-    """The role of the machine, by its metadata server."""
-    base = (asked.around.metadata or _TENCENT_METADATA) + _TENCENT_ROLES
-    named = await metadata(asked, base)
-    role = named.body.decode(errors="replace").strip()
-    if not role or "/" in role or not role.isascii():
-        raise NotHere("the metadata server names no role of this machine")
-    reply = await metadata(asked, base + role)
-    data = json_object(reply)
-    if data.get("Code") != "Success":
-        raise Unreachable(f"the metadata server says of role {role}: {foreign(str(data.get('Code')))}")
-    return _temporary(data, "the metadata server")
-
-
-async def metadata(asked: Asked, url: str) -> Reply:
-    """What a metadata server says.
-
-    :raises NotHere: it has nothing there.
-    :raises Unreachable: it did not answer, or not with a success.
-    """
-    host = url.partition("://")[2].partition("/")[0]
-    request = Request("metadata", "GET", url, {"Host": host}, deadline=_QUICK)
-    told = await asked.wire.ask(POOL, request, _read_plain)
-    if told.reply is not None and told.reply.status == 404:  # noqa: PLR2004 - HTTP's own number
-        raise NotHere("this machine has no role (the metadata server answered 404)")
-    if told.reply is None or told.answer.klass != "ok":
-        raise Unreachable(f"the metadata server {host}: {told.answer.message}")
-    return told.reply
-
-
-async def _tencent_oidc(asked: Asked) -> Keys:
-    """A pod's service account, by STS; the token file is read anew each time, since it rotates."""
-    environ = asked.around.environ
-    if not all(environ.get(name) for name in _TENCENT_OIDC):
-        raise NotHere(f"the environment has no {', '.join(_TENCENT_OIDC)}")
-    region, provider, path, role = (environ[name] for name in _TENCENT_OIDC)
-    token = await small_file(Path(path))
-    if token is None:
-        raise NotHere(f"there is no file {path} (TKE_WEB_IDENTITY_TOKEN_FILE)")
-    wanted = {"ProviderId": provider, "WebIdentityToken": token.strip(), "RoleArn": role}
-    body = json.dumps({**wanted, "RoleSessionName": "imageferry", "DurationSeconds": 7200}).encode()
-    told = await asked.wire.ask(POOL, _assume(asked.account.identity_endpoint, region, body), _read_plain)
-    if told.answer.klass != "ok":
-        raise Unreachable(f"STS AssumeRoleWithWebIdentity: {told.answer.message}")
-    response = _part(told.content, "Response")
-    if "Error" in response:
-        raise NotHere(f"STS AssumeRoleWithWebIdentity: {foreign(str(_part(response, 'Error').get('Code')))}")
-    return _temporary({**_part(response, "Credentials"), "ExpiredTime": response.get("ExpiredTime")}, "STS")
-
-
-def _assume(endpoint: str, region: str, body: bytes) -> Request:
-    origin = endpoint.replace("{region}", region).rstrip("/")
-    headers = {
-        "Host": origin.partition("://")[2],
-        "Content-Type": "application/json",
-        "Authorization": "SKIP",
-        "X-TC-Action": "AssumeRoleWithWebIdentity",
-        "X-TC-Version": "2018-08-13",
-        "X-TC-Region": region,
-    }
-    return Request("AssumeRoleWithWebIdentity", "POST", f"{origin}/", headers, body)
-
-
-CHAIN: Final = ("env", "file", "instance", "oidc")
-"""The order in which the vendors' own SDKs look."""
-
-
-def chain_of(sources: Mapping[str, Source]) -> Sequence[Source]:
-    """A cloud's sources in the order of a chain: its own ``chain`` where it has one, else those it has of the usual."""
-    return [sources["chain"]] if "chain" in sources else [sources[each] for each in CHAIN if each in sources]
-
-
-SOURCES: Final[dict[str, Mapping[str, Source]]] = {
-    "tencent": {
-        "static": from_config("secret_id", "secret_key", "token"),
-        "env": from_environ(
-            "TENCENTCLOUD_SECRET_ID",
-            "TENCENTCLOUD_SECRET_KEY",
-            ("TENCENTCLOUD_TOKEN", "TENCENTCLOUD_SECURITY_TOKEN"),
-        ),
-        "file": _tencent_file,
-        "instance": _tencent_instance,
-        "oidc": _tencent_oidc,
-    },
-}
-"""Cloud -> the sources that a configuration may name -> how each is read."""
+def _hide(old: Keys | None, new: Keys) -> None:
+    """Keep new keys out of every text; old ones that open nothing any more need not be kept out for ever."""
+    values = {new.secret, new.token} - {""}
+    for value in values:
+        register_secret(value)
+    if old is not None and old.token:
+        for value in {old.secret, old.token} - values:
+            forget_secret(value)

@@ -19,6 +19,7 @@ from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
+from imageferry.ports import Bucket
 
 POOL: Final = "storage"
 HEAD_OBJECT: Final = "HeadObject"
@@ -69,21 +70,31 @@ class Objects:
             return Missing(told.answer.request_id)
         return _present(told.reply, told.answer)
 
-    async def bucket(self, bucket: str, region: str) -> bool | Answer:
-        """Whether the bucket is there and may be looked into."""
-        told = await self._ask(HEAD_BUCKET, bucket, region, "")
-        if told.reply is None or told.answer.klass != "ok":
-            return told.answer
-        return told.reply.status == _OK
+    async def bucket(self, bucket: str, region: str) -> Bucket:
+        """Look at a bucket.
+
+        :raises Refused: it was not answered, or not let in.
+        """
+        return seen_bucket(await self._ask(HEAD_BUCKET, bucket, region, ""), "x-cos-bucket-region")
 
     async def _ask(self, api: str, bucket: str, region: str, path: str) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
         url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/") + path
-        headers = sign_s3("HEAD", url, keys, region, self._now())
-        return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        async def send(keys: Keys) -> Told:
+            headers = sign_s3("HEAD", url, keys, region, self._now())
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send)
+
+
+def seen_bucket(told: Told, region_header: str) -> Bucket:
+    """What a HEAD of a bucket told.
+
+    :raises Refused: it was not answered, or not let in.
+    """
+    if told.reply is None or told.answer.klass != "ok":
+        raise Refused(told.answer)
+    return Bucket(told.reply.status == _OK, told.reply.headers.get(region_header, ""))
 
 
 def sign_s3(method: str, url: str, keys: Keys, region: str, now: int) -> dict[str, str]:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from imageferry.core.answers import Refusal
-from imageferry.core.facts import Preflight
 from imageferry.core.image import Image, Visibility
-from imageferry.core.job import ActionKind
+from imageferry.core.job import ACTION_KINDS, ActionKind
 
 
 class Wish(NamedTuple):
@@ -39,17 +38,27 @@ COPY: Final[Sequence[ActionKind]] = ("copy",)
 BOTH: Final[Sequence[ActionKind]] = ("export", "copy")
 
 
-def judge(*rules: Rule) -> Preflight:
+class Judge:
     """The preflight of a cloud: the first rule that forbids the wish gives the reason."""
 
-    def preflight(image: Image, action: ActionKind, destination: str, options: Mapping[str, Any]) -> Refusal | None:
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = tuple(rules)
+        self._by_action = {action: [rule for rule in rules if action in rule.actions] for action in ACTION_KINDS}
+
+    def __call__(
+        self, image: Image, action: ActionKind, destination: str, options: Mapping[str, Any]
+    ) -> Refusal | None:
+        """See ``core.facts.Preflight``."""
         wish = Wish(image, action, destination, options)
-        for rule in rules:
-            if action in rule.actions and rule.forbids(wish):
+        for rule in self._by_action[action]:
+            if rule.forbids(wish):
                 return Refusal(rule.klass, rule.reason.format(image=image, destination=destination))
         return None
 
-    return preflight
+
+def judge(*rules: Rule) -> Judge:
+    """The preflight that these rules make, in their order."""
+    return Judge(rules)
 
 
 def visible(*kinds: Visibility) -> Callable[[Wish], bool]:

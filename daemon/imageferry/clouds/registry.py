@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from imageferry.clouds.aliyun.adapter import APIS as ALIYUN_APIS
+from imageferry.clouds.aliyun.adapter import build as aliyun
+from imageferry.clouds.aliyun.events import sightings as aliyun_sightings
 from imageferry.clouds.huawei.adapter import APIS as HUAWEI_APIS
 from imageferry.clouds.huawei.adapter import build as huawei
 from imageferry.clouds.huawei.events import sightings as huawei_sightings
@@ -28,15 +31,16 @@ Reader = Callable[[Mapping[str, Any]], list[Sighting] | None]
 :raises ValueError: it is that vendor's, but cannot be read; the message says why.
 """
 
-CLOUDS: Final[dict[str, Builder]] = {"tencent": tencent, "huawei": huawei, "jdcloud": jdcloud}
+CLOUDS: Final[dict[str, Builder]] = {"tencent": tencent, "aliyun": aliyun, "huawei": huawei, "jdcloud": jdcloud}
 """Cloud name -> builder of its adapter."""
 
 APIS: Final[dict[str, tuple[str, ...]]] = {
     "tencent": TENCENT_APIS,
+    "aliyun": ALIYUN_APIS,
     "huawei": HUAWEI_APIS,
     "jdcloud": JDCLOUD_APIS,
 }
 """Cloud name -> what its adapter asks for, as the metrics name it."""
 
-READERS: Final[tuple[Reader, ...]] = (tencent_sightings, huawei_sightings, jdcloud_sightings)
+READERS: Final[tuple[Reader, ...]] = (tencent_sightings, aliyun_sightings, huawei_sightings, jdcloud_sightings)
 """Asked in turn about every event that is not of the daemon's own type."""

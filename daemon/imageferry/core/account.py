@@ -41,6 +41,23 @@ class Backoff:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Role:
+    """A role that keys take, to work with the keys it is given."""
+
+    name: str
+    """As the vendor writes it: an ARN or JRN, or the name of an agency."""
+    owner: str = ""
+    """The account it belongs to, where its name does not say so."""
+    external_id: str = field(default="", repr=False)
+    session_name: str = "imageferry"
+    """How the vendor's audit trail calls us."""
+    duration: float
+    """Seconds that its keys are to hold."""
+    policy: str = field(default="", repr=False)
+    """What the keys may do at most, in the vendor's words; empty: whatever the role may."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CredentialSpec:
     """Where an account's keys come from. Its values are secrets: they are in no repr."""
 
@@ -54,6 +71,8 @@ class CredentialSpec:
     """For file: another path than the vendor's own."""
     projects: Mapping[str, str] = field(default_factory=dict)
     """Huawei: region -> project id."""
+    role: Role | None = None
+    """Taken with the keys that the source gives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +96,8 @@ class Account:
     polls: Polls = field(default_factory=Polls)
     timeouts: Timeouts = field(default_factory=Timeouts)
     backoff: Backoff = field(default_factory=Backoff)
+    switches: Mapping[str, str] = field(default_factory=dict)
+    """Of ``CloudFacts.switches``: what each is set to; one that is not here has its default."""
 
     def lane(self, region: str) -> str:
         """The scope in which the vendor counts a region's requests: the region, or ``*`` for one host of them all."""

@@ -6,15 +6,14 @@ destination make one action; nothing here looks at the ledger, so whether a job 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from imageferry.core.actions import Action, Asking, LeftOut, Wish, World
 from imageferry.core.decision import PlannedAction, Verdict
 from imageferry.core.image import Image
 from imageferry.core.job import ActionKind
-from imageferry.core.match import Matcher
-from imageferry.core.template import words_of
+from imageferry.core.match import Matcher, every
+from imageferry.core.template import Words, words_of
 
 __all__ = ["Policy", "Round", "World"]
 
@@ -24,12 +23,24 @@ class Policy:
     """A policy, compiled."""
 
     name: str
+    parts: tuple[Matcher, ...]
     ask: Matcher
+    """All of the parts as one."""
     actions: tuple[Action, ...]
-    needs: frozenset[str]
+    needs: tuple[str, ...]
     """The placeholders of its templates."""
     names_cloud: bool
     """Whether it holds for some clouds only."""
+
+    def at(self, bare: Image, now: int) -> Policy:
+        """The policy for images of one place, given an image of which nothing but the place is known.
+
+        A part that matches already does so whatever else becomes known, so it is not asked again.
+        """
+        outcomes = [part(bare, now) for part in self.parts]
+        settled = [outcome.reason for outcome in outcomes if outcome.verdict == "match"]
+        rest = [part for part, outcome in zip(self.parts, outcomes, strict=True) if outcome.verdict != "match"]
+        return replace(self, ask=every(rest, settled))
 
 
 class Round:
@@ -39,6 +50,7 @@ class Round:
         self._image = image
         self._world = world
         self._now = now
+        self._words: Words = {}
         self._planned: dict[tuple[ActionKind, str], PlannedAction] = {}
 
     @property
@@ -51,20 +63,25 @@ class Round:
         verdict, reason = policy.ask(self._image, self._now)
         if verdict != "match":
             return Verdict(policy.name, verdict, reason)
-        words = words_of(self._image, policy.name, self._now) if policy.needs else {}
-        unknown = [name for name in sorted(policy.needs) if words[name] is None]
+        words = self._words_for(policy)
+        unknown = [name for name in policy.needs if words[name] is None]
         if unknown:
             return Verdict(policy.name, "unknown", f"{', '.join(unknown)} is not known, and its templates need it")
         asking = Asking(self._image, self._world, words, policy.names_cloud)
-        return Verdict(policy.name, "match", "; ".join([reason, *self._notes(policy, asking)]))
-
-    def _notes(self, policy: Policy, asking: Asking) -> Iterator[str]:
-        """Plan what the policy wants; what deserves a word in its verdict."""
         for action in policy.actions:
             for wish in action(asking):
                 note = wish.reason if isinstance(wish, LeftOut) else self._add(policy, wish)
                 if note:
-                    yield note
+                    reason = f"{reason}; {note}"
+        return Verdict(policy.name, "match", reason)
+
+    def _words_for(self, policy: Policy) -> Words:
+        """What the placeholders stand for; all but the policy's own name is the same for every policy."""
+        if not policy.needs:
+            return {}
+        if not self._words:
+            self._words = words_of(self._image, policy.name, self._now)
+        return {**self._words, "policy": policy.name} if "policy" in policy.needs else self._words
 
     def _add(self, policy: Policy, wish: Wish) -> str | None:
         key = (wish.action, wish.destination)
@@ -73,7 +90,7 @@ class Round:
             self._planned[key] = PlannedAction(*key, wish.options, (policy.name,), wish.refused)
             return None
         if policy.name not in first.policies:
-            self._planned[key] = replace(first, policies=(*first.policies, policy.name))
+            self._planned[key] = first._replace(policies=(*first.policies, policy.name))
         return _difference(first, wish)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from imageferry.core.answers import Refusal
 from imageferry.core.image import Image
@@ -13,8 +13,7 @@ from imageferry.core.job import ActionKind
 Ternary = Literal["match", "no_match", "unknown"]
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What one policy says of one image, with the matcher that decided it."""
 
     policy: str
@@ -22,8 +21,7 @@ class Verdict:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedAction:
+class PlannedAction(NamedTuple):
     """One action to one destination, wanted by one or more policies (first in file order gives the options)."""
 
     action: ActionKind
@@ -42,6 +40,8 @@ class Decision:
     actions: tuple[PlannedAction, ...]
     digest: str
     """Names the policy set that decided."""
+    only: tuple[str, ...] = ()
+    """The policies that were asked; empty: all of the set."""
 
     @property
     def undecided(self) -> bool:

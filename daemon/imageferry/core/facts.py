@@ -28,6 +28,37 @@ class KindLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RoleFacts:
+    """How keys take a role at a cloud: the words of the settings, and what the vendor accepts."""
+
+    word: str
+    """The setting that names the role, in the vendor's own word."""
+    meaning: str
+    pattern: str
+    """What the whole name must match."""
+    example: str
+    owner: str = ""
+    """The setting that says whose role it is, where the name does not; empty: there is none."""
+    owner_meaning: str = ""
+    external_id: str = ""
+    """What an external id must match; empty: the vendor has none."""
+    session_name: str = ""
+    """What the session's name must match; empty: the vendor has none."""
+    shortest: float
+    longest: float
+    usual: float
+    """Seconds that the role's keys may hold, and do where nothing is set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """A choice between ways to ask that one vendor has: its words, the default first."""
+
+    words: tuple[str, ...]
+    meaning: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CloudFacts:
     """One cloud's words and rules; docs and load-time checks are made from it."""
 
@@ -36,6 +67,9 @@ class CloudFacts:
     credential_words: tuple[str, ...]
     """Words a static credential must have."""
     optional_credential_words: tuple[str, ...] = ()
+    role: RoleFacts
+    switches: Mapping[str, Switch] = field(default_factory=dict)
+    """Settings of an account that only this cloud has."""
     endpoint: str
     identity_endpoint: str
     storage_endpoint: str
@@ -62,3 +96,7 @@ class CloudFacts:
     name_pattern: str = ".*"
     preflight: Preflight
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    def choice(self, switches: Mapping[str, str], name: str) -> str:
+        """What one of the switches is set to among ``switches``, or its default."""
+        return switches.get(name, self.switches[name].words[0])

@@ -13,7 +13,7 @@ from typing import Any, Final, NamedTuple
 
 from imageferry.core.facts import CloudFacts
 from imageferry.core.job import UNIQUE_LENGTH, ActionKind
-from imageferry.core.spec import close_to
+from imageferry.core.values import close_to
 
 _UNIQUE: Final = "a" * UNIQUE_LENGTH
 """Stands for the job-unique part."""
@@ -44,6 +44,7 @@ def faults(facts: CloudFacts, kind: ActionKind, options: Mapping[str, Any]) -> I
             yield from rule(facts, value)
 
 
+@lru_cache(maxsize=256)
 def bucket_fault(bucket: str, written: str | None = None) -> str | None:
     """Why no cloud can have a bucket of this name, or None; ``written`` is shown in its place."""
     if _BUCKET.fullmatch(bucket):

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final, NamedTuple
 
 from imageferry.core.actions import World, compile_action, templates
 from imageferry.core.decide import Policy, Round
 from imageferry.core.decision import Decision, Verdict
 from imageferry.core.image import CLOUD_NAMES, Image, Place
-from imageferry.core.match import Matcher, compile_policy
+from imageferry.core.match import Matcher, Reader, compile_policy, every, no_expressions
 from imageferry.core.spec import PolicySpec
 
 _SOMETIME: Final = 0
@@ -25,35 +25,45 @@ _SOMETIME: Final = 0
 class _View(NamedTuple):
     """The set as seen from one place."""
 
-    verdicts: tuple[Verdict | None, ...]
-    """In file order; None for the policies that could match here."""
+    verdicts: tuple[Verdict, ...]
+    """In file order; those of the policies that could match here stand for what an image will be told."""
     candidates: tuple[tuple[int, Policy], ...]
-    """Those policies, with their index."""
+    """These policies, with their index; what the place itself settles is not asked again."""
 
 
 class PolicySet:
     """Every policy in file order, indexed by the places where it could match."""
 
-    def __init__(self, specs: Sequence[PolicySpec]) -> None:
+    def __init__(self, specs: Sequence[PolicySpec], read: Reader = no_expressions) -> None:
         self.names = tuple(spec.name for spec in specs)
         """In file order."""
         self.digest = _digest(specs)
         """The same for the same policies in the same order, whatever their files look like."""
-        self._policies = tuple(compile_spec(spec) for spec in specs)
+        self.specs = tuple(specs)
+        self._policies = tuple(compile_spec(spec, read) for spec in specs)
         self._views: dict[Place, _View] = {}
 
     def could_match(self, place: Place) -> bool:
         """Whether any policy could match an image at this place; remembered per place."""
         return bool(self._view(place).candidates)
 
-    def decide(self, image: Image, world: World, now: int) -> Decision:
-        """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC."""
+    def candidates(self, place: Place) -> list[PolicySpec]:
+        """The policies that could match an image at this place, in file order."""
+        return [self.specs[index] for index, _ in self._view(place).candidates]
+
+    def decide(self, image: Image, world: World, now: int, only: Collection[str] = ()) -> Decision:
+        """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC.
+
+        :param only: ask no other policies than these; empty: ask them all.
+        """
         view = self._view(image.place)
         verdicts = list(view.verdicts)
         asked = Round(image, world, now)
         for index, policy in view.candidates:
-            verdicts[index] = asked.consult(policy)
-        return Decision(image, tuple(verdict for verdict in verdicts if verdict), asked.actions, self.digest)
+            if not only or policy.name in only:
+                verdicts[index] = asked.consult(policy)
+        told = verdicts if not only else [verdict for verdict in verdicts if verdict.policy in only]
+        return Decision(image, tuple(told), asked.actions, self.digest, tuple(only))
 
     def _view(self, place: Place) -> _View:
         view = self._views.get(place)
@@ -67,23 +77,26 @@ class PolicySet:
         What then says no says no whatever else becomes known, so its verdict holds for every image of the place.
         """
         bare = Image(place=place, id="")
-        outcomes = [policy.ask(bare, _SOMETIME) for policy in self._policies]
-        excluded = [outcome.verdict == "no_match" for outcome in outcomes]
-        told = zip(self._policies, outcomes, excluded, strict=True)
-        return _View(
-            tuple(Verdict(policy.name, *outcome) if out else None for policy, outcome, out in told),
-            tuple((index, policy) for index, policy in enumerate(self._policies) if not excluded[index]),
-        )
+        verdicts = []
+        candidates = []
+        for index, policy in enumerate(self._policies):
+            outcome = policy.ask(bare, _SOMETIME)
+            verdicts.append(Verdict(policy.name, *outcome))
+            if outcome.verdict != "no_match":
+                candidates.append((index, policy.at(bare, _SOMETIME)))
+        return _View(tuple(verdicts), tuple(candidates))
 
 
-def compile_spec(spec: PolicySpec) -> Policy:
+def compile_spec(spec: PolicySpec, read: Reader = no_expressions) -> Policy:
     """Compile one policy; nothing of it is read again when images are decided."""
-    ask = compile_policy(spec)
+    parts = compile_policy(spec, read)
+    ask = every(parts)
     return Policy(
         name=spec.name,
+        parts=parts,
         ask=ask,
         actions=tuple(compile_action(action) for action in spec.actions),
-        needs=frozenset(name for action in spec.actions for text in templates(action) for name in text.needs),
+        needs=tuple(sorted({name for action in spec.actions for text in templates(action) for name in text.needs})),
         names_cloud=possible_clouds(ask) != CLOUD_NAMES,
     )
 

@@ -15,11 +15,12 @@ from imageferry.core.actions import compile_options
 from imageferry.core.facts import CloudFacts
 from imageferry.core.image import CLOUD_NAMES
 from imageferry.core.job import ActionKind
-from imageferry.core.match import compile_match
+from imageferry.core.match import Reader, compile_match, no_expressions
 from imageferry.core.options import Fault, bucket_fault, faults, name_room
 from imageferry.core.policy import possible_clouds
-from imageferry.core.spec import ANY_REGION, ActionSpec, CopySpec, ExportSpec, MatchSpec, PolicySpec
+from imageferry.core.spec import ActionSpec, CopySpec, ExportSpec, MatchSpec, PolicySpec
 from imageferry.core.template import parse, sample_words
+from imageferry.core.values import ANY_REGION
 
 Loc = tuple[str | int, ...]
 
@@ -48,9 +49,9 @@ class Draft:
         return cls(spec.name, spec.match, tuple(enumerate(spec.actions)))
 
 
-def review(draft: Draft, clouds: Mapping[str, CloudFacts]) -> Iterator[Flaw]:
-    """Every flaw of one policy; ``clouds`` are the facts of all clouds there are."""
-    possible = possible_clouds(compile_match(draft.match)) if draft.match else tuple(clouds)
+def review(draft: Draft, clouds: Mapping[str, CloudFacts], read: Reader = no_expressions) -> Iterator[Flaw]:
+    """Every flaw of one policy but those of its expressions; ``clouds`` are the facts of all clouds there are."""
+    possible = possible_clouds(compile_match(draft.match, read)) if draft.match else tuple(clouds)
     if not possible:
         yield Flaw(("match",), "no cloud fits all of this; expected matchers that can hold together")
     facts = [clouds[cloud] for cloud in possible if cloud in clouds]

@@ -6,124 +6,25 @@ image matches is ``match``'s.
 
 from __future__ import annotations
 
-import re
-from difflib import get_close_matches
-from fnmatch import fnmatchcase
-from typing import Annotated, Any, Final, Literal, NoReturn, Self
+from typing import Any, Final, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
-from imageferry.core import template
-from imageferry.core.image import ARCHES, CLOUD_NAMES, OS_FAMILIES, VISIBILITIES
-from imageferry.core.units import Duration
+from imageferry.core.units import Age
+from imageferry.core.values import (
+    Arches,
+    Buckets,
+    Clouds,
+    Expression,
+    Globs,
+    OsFamilies,
+    Regions,
+    TemplateText,
+    Text,
+    Visibilities,
+)
 
-ANY_REGION: Final = ""
-"""The key of a bucket that is written as one text and serves every region."""
-
-_REGION: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _NAME_LONGEST: Final = 100
-
-
-def _filled(value: str) -> str:
-    if not value.strip():
-        raise ValueError("an empty text; expected at least one character")
-    return value
-
-
-Text = Annotated[str, AfterValidator(_filled)]
-"""A text with something in it."""
-
-
-def _listed(value: object) -> object:
-    """One word means a list of one."""
-    if isinstance(value, list):
-        if not value:
-            raise ValueError("an empty list matches nothing; expected at least one value, or leave the key out")
-        return tuple(value)
-    if isinstance(value, str):
-        return (value,)
-    raise ValueError(f"{_shown(value)} is not text; expected a text or a list of texts{_quoted(value)}")
-
-
-def _closed(what: str, values: tuple[str, ...]) -> AfterValidator:
-    """A glob over a closed set must fit something in it."""
-
-    def check(glob: str) -> str:
-        if any(fnmatchcase(value, glob) for value in values):
-            return glob
-        raise ValueError(f'"{glob}" matches no {what}; expected {", ".join(values)}{close_to(glob.lower(), values)}')
-
-    return AfterValidator(check)
-
-
-def close_to(word: str, values: tuple[str, ...]) -> str:
-    """``; did you mean x?`` where something is close, else nothing."""
-    found = get_close_matches(word, values, 1)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(value) if isinstance(value, int | float) else f"a {'mapping' if isinstance(value, dict) else 'value'}"
-
-
-def _quoted(value: object) -> str:
-    return f'; did you mean "{_shown(value)}"?' if isinstance(value, bool | int | float) else ""
-
-
-_LISTED: Final = BeforeValidator(_listed, json_schema_input_type=str | list[str])
-
-Globs = Annotated[tuple[Text, ...], _LISTED]
-"""A shell glob or a list of them; one that fits is enough."""
-Clouds = Annotated[tuple[Annotated[Text, _closed("cloud", CLOUD_NAMES)], ...], _LISTED]
-OsFamilies = Annotated[tuple[Annotated[Text, _closed("os", OS_FAMILIES)], ...], _LISTED]
-Arches = Annotated[tuple[Annotated[Text, _closed("arch", ARCHES)], ...], _LISTED]
-Visibilities = Annotated[tuple[Annotated[Text, _closed("visibility", VISIBILITIES)], ...], _LISTED]
-
-
-def _region(value: str) -> str:
-    if _REGION.fullmatch(value):
-        return value
-    raise ValueError(f'"{value}" is no region id; expected one such as cn-east-2, without globs or placeholders')
-
-
-def _bucket_region(value: str) -> str:
-    return value if value == ANY_REGION else _region(value)
-
-
-Regions = Annotated[tuple[Annotated[str, AfterValidator(_region)], ...], _LISTED]
-"""One region id or a list of them."""
-
-
-def _template(value: str) -> str:
-    template.parse(value)
-    return value
-
-
-TemplateText = Annotated[Text, AfterValidator(_template)]
-"""A text in which placeholders such as ``{region}`` are filled in."""
-
-
-def _buckets(value: object) -> object:
-    """One bucket means a map with one entry for every region."""
-    if isinstance(value, str):
-        return {ANY_REGION: value}
-    if not isinstance(value, dict):
-        raise ValueError(f"{_shown(value)} is no bucket; expected a name, or a map of region to name")  # noqa: TRY004 - pydantic wants ValueError
-    if ANY_REGION in value:
-        raise ValueError("an empty text is no region id; expected a map such as {cn-east-2: my-bucket}")
-    if not value:
-        raise ValueError("an empty map has no bucket for any region; expected region: bucket")
-    return value
-
-
-Buckets = Annotated[
-    dict[Annotated[str, AfterValidator(_bucket_region)], TemplateText],
-    BeforeValidator(_buckets, json_schema_input_type=str | dict[str, str]),
-]
-"""Region -> bucket; a single text is kept under :data:`ANY_REGION`."""
 
 
 class Spec(BaseModel):
@@ -139,8 +40,15 @@ class Spec(BaseModel):
         return value
 
 
+_NOT_EMPTY: Final = ConfigDict(json_schema_extra={"minProperties": 1})
+_SOME_KEYS: Final[dict[str, JsonValue]] = {"minProperties": 1}
+_SOME_ITEMS: Final[dict[str, JsonValue]] = {"minItems": 1}
+
+
 class SizeSpec(Spec):
     """A range of GiB; both ends belong to it."""
+
+    model_config = _NOT_EMPTY
 
     min: int | None = Field(default=None, ge=0, description="The smallest size in GiB")
     max: int | None = Field(default=None, ge=0, description="The largest size in GiB")
@@ -157,29 +65,30 @@ class SizeSpec(Spec):
 class MatchSpec(Spec):
     """Matchers; an image has to fit every one that is written."""
 
+    model_config = _NOT_EMPTY
+
     cloud: Clouds | None = Field(default=None, description="tencent, aliyun, huawei or jdcloud")
     account: Globs | None = Field(default=None, description="The account's name in the config")
     region: Globs | None = Field(default=None, description="The vendor's region id")
     os: OsFamilies | None = Field(default=None, description="linux, windows or other")
     os_name: Globs | None = Field(default=None, description="The system's name as the cloud writes it")
-    name: Globs | None = Field(default=None, description="The image's name")
+    name: Globs | None = Field(default=None, description="The image's name", examples=["prod-*"])
     arch: Arches | None = Field(default=None, description="x86_64, aarch64, i386 or other")
     visibility: Visibilities | None = Field(default=None, description="private, public, shared or market")
     encrypted: bool | None = Field(default=None, description="Whether its disks are encrypted")
     size_gib: SizeSpec | None = Field(default=None, description="{min: 10, max: 500}, both inclusive")
-    created_within: Duration | None = Field(default=None, description="How old it may be")
-    tags: dict[Text, Globs] | None = Field(default=None, description='Every key named, with its values; "*" for any')
-    any_of: list[MatchSpec] | None = Field(default=None, alias="any", description="At least one of these")
-    all_of: list[MatchSpec] | None = Field(default=None, alias="all", description="Every one of these")
+    created_within: Age | None = Field(default=None, description="How old it may be")
+    tags: dict[Text, Globs] | None = Field(
+        default=None, description='Every key named, with its values; "*" for any', json_schema_extra=_SOME_KEYS
+    )
+    any_of: list[MatchSpec] | None = Field(
+        default=None, alias="any", description="At least one of these", json_schema_extra=_SOME_ITEMS
+    )
+    all_of: list[MatchSpec] | None = Field(
+        default=None, alias="all", description="Every one of these", json_schema_extra=_SOME_ITEMS
+    )
     not_: MatchSpec | None = Field(default=None, alias="not", description="Not this")
-    when: SkipJsonSchema[None] = Field(default=None, description="A word kept for expressions")
-
-    @field_validator("when", mode="before")
-    @classmethod
-    def _no_expressions(cls, _value: object) -> NoReturn:
-        raise ValueError(
-            "expressions need the cel extra, which this version does not have yet; expected other matchers"
-        )
+    when: Expression | None = Field(default=None, description="An expression in CEL; needs the extra cel")
 
     @field_validator("any_of", "all_of", "tags")
     @classmethod
@@ -212,8 +121,13 @@ class TopMatchSpec(MatchSpec):
 class ExportSpec(Spec):
     """An export to object storage."""
 
-    bucket: Buckets = Field(description="A bucket's name (template), or a map of region to bucket")
-    format: str | None = Field(default=None, description="The image format; default: the cloud's own")
+    bucket: Buckets = Field(
+        description="A bucket's name (template), or a map of region to bucket",
+        examples=["archive-{region}-1250000000", {"cn-hangzhou": "archive-hz"}],
+    )
+    format: str | None = Field(
+        default=None, description="The image format; default: the cloud's own", examples=["qcow2", "raw"]
+    )
     prefix: TemplateText | None = Field(default=None, description="What the objects' names start with (template)")
     role: Text | None = Field(default=None, description="The role by which the cloud writes to the bucket")
     disks: Literal["all", "system"] | None = Field(default=None, description="Which disks; default: the cloud's own")
@@ -237,8 +151,10 @@ class CopySpec(Spec):
 class ActionSpec(Spec):
     """One thing to do: an export or a copy."""
 
-    export: ExportSpec | None = None
-    copy_: CopySpec | None = Field(default=None, alias="copy")
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    export: ExportSpec | None = Field(default=None, description="Write the image to object storage")
+    copy_: CopySpec | None = Field(default=None, alias="copy", description="Make the image anew in other regions")
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:
@@ -254,7 +170,7 @@ class PolicySpec(Spec):
     description: str | None = Field(default=None, description="For people")
     copies: Copies | None = Field(default=None, description="Whether copies made by imageferry match too")
     match: TopMatchSpec = Field(description="Which images")
-    actions: list[ActionSpec] = Field(description="What to do with them")
+    actions: list[ActionSpec] = Field(description="What to do with them", json_schema_extra=_SOME_ITEMS)
 
     @field_validator("name")
     @classmethod
@@ -285,7 +201,9 @@ class PolicySpec(Spec):
 class PolicyFile(Spec):
     """A whole file."""
 
-    policies: list[PolicySpec] = Field(description="The policies, in the order in which they decide")
+    policies: list[PolicySpec] = Field(
+        description="The policies, in the order in which they decide", json_schema_extra=_SOME_ITEMS
+    )
 
     @field_validator("policies")
     @classmethod

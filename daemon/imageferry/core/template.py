@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Final
@@ -20,6 +20,8 @@ PLACEHOLDERS: Final = ("image.id", "image.name", "cloud", "account", "region", "
 """Everything that may stand between braces."""
 
 _PIECES: Final = re.compile(r"\{([^{}]*)\}")
+PATTERN: Final = rf"^(?:[^{{}}]|\{{(?:{'|'.join(map(re.escape, PLACEHOLDERS))})\}})+$"
+"""What a template looks like, for the editors' schema; :func:`parse` says what is wrong with one that does not."""
 _SHOWN: Final = " ".join(f"{{{name}}}" for name in PLACEHOLDERS)
 
 Words = Mapping[str, str | None]
@@ -32,15 +34,17 @@ class Template:
 
     text: str
     pieces: tuple[str, ...]
+    needs: tuple[str, ...] = field(init=False)
+    """The placeholders whose words have to be known before it can be filled in."""
+    _shape: str = field(init=False, repr=False)
 
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The placeholders whose words have to be known before it can be filled in."""
-        return self.pieces[1::2]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "needs", self.pieces[1::2])
+        object.__setattr__(self, "_shape", "%s".join(piece.replace("%", "%%") for piece in self.pieces[0::2]))
 
     def fill(self, words: Words) -> str:
         """The text with every placeholder replaced; the caller has seen that what it needs is known."""
-        return "".join((words[piece] or "") if place % 2 else piece for place, piece in enumerate(self.pieces))
+        return self._shape % tuple([words[name] or "" for name in self.needs])
 
 
 def parse(text: str) -> Template:

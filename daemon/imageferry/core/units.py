@@ -24,9 +24,12 @@ def parse_duration(value: object) -> float:
 
     :raises ValueError: it is something else, or zero.
     """
-    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
-        return _positive(float(found[1]) * _SECONDS[found[2]], value, f"expected {_WRITE_DURATION}")
-    raise ValueError(f"{_shown(value)} is not a duration; expected {_WRITE_DURATION}{_suggestion(value, 's')}")
+    return _duration(value, "s")
+
+
+def parse_age(value: object) -> float:
+    """The same of how old something is, which people count in days."""
+    return _duration(value, "d")
 
 
 def parse_rate(value: object) -> float:
@@ -50,6 +53,13 @@ def duration_text(seconds: float) -> str:
 def rate_text(per_second: float) -> str:
     """How to write a rate: ``20/s``, ``90/m``; the inverse of :func:`parse_rate`."""
     return f"{per_second:g}/s" if per_second >= 1 else f"{per_second * 60:g}/m"
+
+
+def _duration(value: object, meant: str) -> float:
+    """``meant`` is the unit that a number without one most likely means; it is only suggested."""
+    if isinstance(value, str) and (found := _DURATION.fullmatch(value)):
+        return _positive(float(found[1]) * _SECONDS[found[2]], value, f"expected {_WRITE_DURATION}")
+    raise ValueError(f"{_shown(value)} is not a duration; expected {_WRITE_DURATION}{_suggestion(value, meant)}")
 
 
 def _positive(number: float, value: str, expected: str) -> float:
@@ -80,6 +90,13 @@ Duration = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^{_NUMBER}(ms|s|m|h|d)$", "examples": ["30s", "5m"]}),
 ]
 """Seconds, written ``500ms 30s 5m 12h 7d``; more than zero."""
+
+Age = Annotated[
+    float,
+    BeforeValidator(parse_age),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NUMBER}(ms|s|m|h|d)$", "examples": ["24h", "7d"]}),
+]
+"""The same, for how old something is."""
 
 Rate = Annotated[
     float,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from imageferry.errors import LedgerError
 from imageferry.flow.site import Site
-from imageferry.ports import EventSource, Ledger
+from imageferry.ports import EventSource, Ledger, Partly
 from imageferry.telemetry.http import Check, Readiness
 
 FINE = Check(ok=True, reason="")
@@ -31,10 +31,11 @@ class Health:
         checks = {"ledger": await self._ledger()}
         wrong = self.policies_wrong()
         checks["policies"] = FINE if wrong is None else Check(ok=False, reason=wrong)
+        must = checks["ledger"].ok
         for source in self.sources:
             trouble = source.health()
             checks[f"source {source.name}"] = FINE if trouble is None else Check(ok=False, reason=trouble)
-        must = all(checks[name].ok for name in checks if name != "policies")
+            must = must and (trouble is None or isinstance(trouble, Partly))
         circuits = self._circuits()
         checks.update(circuits)
         some_account = not circuits or any(check.ok for check in circuits.values())

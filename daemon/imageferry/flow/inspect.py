@@ -30,6 +30,9 @@ GONE_LOOKS: Final = 2
 GONE_WAIT: Final = 10.0
 """Seconds between those looks: a cloud may show a new image a little late."""
 
+HELD_BACK: Final = 1.0
+"""Seconds until it is seen again whether jobs of a back-fill went out, and there is room for more."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -46,7 +49,7 @@ class Inspect:
         here = (site.account.name, site.region)
         rows = await site.ledger.due_looks(*here, site.clock.now(), BATCH * AT_ONCE)
         if not rows:
-            return site.until(await site.ledger.next_due(*here, "look"))
+            return site.until(await site.ledger.next_due(*here, "look")) or HELD_BACK
         async with anyio.create_task_group() as group:
             for start in range(0, len(rows), BATCH):
                 group.start_soon(self._look, rows[start : start + BATCH])
@@ -112,9 +115,10 @@ class Inspect:
     def _decide(self, row: DueLook, image: Image, now: int) -> LookDone:
         account = self.site.account
         world = World(facts=self.site.cloud.facts, account_regions=account.regions)
-        decision = self.policies().decide(image, world, now)
+        decision = self.policies().decide(image, world, now, row.only)
         for verdict in decision.verdicts:
             self.site.metrics.decisions_total.labels(policy=verdict.policy, verdict=verdict.verdict).inc()
+        self.site.undecided.tell(decision)
         jobs = tuple(self._job(row, decision, action, now) for action in decision.actions)
         return LookDone(row, "decided", _summary(decision), decision, jobs)
 
@@ -159,6 +163,8 @@ def _summary(decision: Decision) -> str:
     """What was decided, in a few words."""
     count = len(decision.actions)
     text = f"{count} action{'' if count == 1 else 's'}"
+    if decision.only:
+        text += f"; only {', '.join(decision.only)} asked"
     unknown = [v for v in decision.verdicts if v.verdict == "unknown"]
     if unknown:
         text += "; not decided: " + "; ".join(f"{v.policy} ({v.reason})" for v in unknown)

@@ -5,14 +5,14 @@ Sources await it; it looks at who and where only, never at an event's other fact
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from imageferry.core.account import Account
 from imageferry.core.image import Place
 from imageferry.core.policy import PolicySet
-from imageferry.ports import Admitted, Clock, Delivery, Ignored, IntakeRow, Ledger, Sighting
+from imageferry.ports import Admitted, Clock, Delivery, Ignored, IntakeRow, Ledger, Recorded, Sighting
 from imageferry.telemetry.metrics import Metrics
 
 REMEMBERED: Final = 10_000
@@ -93,6 +93,21 @@ class Recorder:
         """Record a batch; returning means that it is on the disk."""
         if not batch:
             return
+        rows, places = self._judged(batch)
+        self._note(await self.ledger.record(rows, self.clock.now()), places, source_type)
+
+    async def replayed(self, letter_id: int, batch: Sequence[Delivery], source_type: str) -> Recorded:
+        """Record what a dead letter says after all; it is marked in the same transaction.
+
+        :raises MoveConflict: it was replayed already, or is not there.
+        """
+        rows, places = self._judged(batch)
+        recorded = await self.ledger.replay(letter_id, rows, self.clock.now())
+        self._note(recorded, places, source_type)
+        return recorded
+
+    def _judged(self, batch: Sequence[Delivery]) -> tuple[list[IntakeRow], set[Place]]:
+        """What is to be recorded of each delivery, and where there is something to look at."""
         known = self._memory()
         rows: list[IntakeRow] = []
         places: set[Place] = set()
@@ -107,16 +122,16 @@ class Recorder:
             else:
                 rows.append(Admitted(delivery, place))
                 places.add(place)
-        await self._record(rows, source_type)
-        for place in places:
-            self.ring(place)
+        return rows, places
 
-    async def _record(self, rows: Sequence[IntakeRow], source_type: str) -> None:
-        recorded = await self.ledger.record(rows, self.clock.now())
+    def _note(self, recorded: Recorded, places: Iterable[Place], source_type: str) -> None:
+        """Count what was recorded, and wake whoever looks there."""
         outcomes: Mapping[str, int] = recorded._asdict()
         for outcome, count in outcomes.items():
             if count:
                 self.metrics.events_total.labels(source=source_type, outcome=outcome).inc(count)
+        for place in places:
+            self.ring(place)
 
     def _memory(self) -> dict[Whereabouts, Place | str]:
         """What was resolved before; forgotten when the policies change, or when strangers fill it."""

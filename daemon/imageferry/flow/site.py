@@ -13,13 +13,14 @@ from typing import Any, Final
 import structlog
 
 from imageferry.core.account import Account
-from imageferry.core.job import ActionKind, Job
+from imageferry.core.job import FRESH, ActionKind, Job
 from imageferry.core.machine import END_STATES
 from imageferry.core.pace import back_off
 from imageferry.core.times import SECOND
 from imageferry.errors import MoveConflict
 from imageferry.flow.drive import Bell
 from imageferry.flow.lanes import Lanes
+from imageferry.flow.undecided import Undecided
 from imageferry.ports import Clock, Cloud, Ledger, Move
 from imageferry.telemetry.metrics import Metrics
 
@@ -82,6 +83,7 @@ class Site:
     """Rings for the publishers."""
     chance: random.Random
     tally: Tally = field(default_factory=Tally)
+    undecided: Undecided = field(default_factory=Undecided)
 
     @property
     def account(self) -> Account:
@@ -134,7 +136,7 @@ class Site:
         if job.state == "succeeded":
             self.tally.succeeded += 1
             seconds = ((job.ended_at or job.created_at) - (job.sighted_at or job.created_at)) / SECOND
-            for policy in job.policies:
+            for policy in job.policies if job.priority == FRESH else ():
                 self.metrics.ready_to_protected_seconds.labels(policy=policy, action=job.action).observe(seconds)
         elif job.state == "failed":
             self.tally.failed += 1

@@ -16,7 +16,7 @@ from anyio.abc import TaskGroup, TaskStatus
 from structlog.contextvars import bound_contextvars
 
 from imageferry.core.answers import UNCOUNTED, Answer
-from imageferry.core.job import DOUBTED, ActionKind, Job
+from imageferry.core.job import DOUBTED, FRESH, ActionKind, Job
 from imageferry.core.pace import poll_after
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen
@@ -84,7 +84,7 @@ class Submit:
     async def _send(self, job: Job, permit: Permit) -> None:
         site = self.site
         with bound_contextvars(job=job.id, image=job.image_id, lane=f"{site.account.name}/{site.region}"):
-            if job.sends == 1:
+            if job.sends == 1 and job.priority == FRESH:
                 site.metrics.event_to_submit_seconds.observe(max(0, site.clock.now() - job.sighted_at) / SECOND)
             sent = site.clock.monotonic()
             answer = await site.cloud.submit(job, permit)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from imageferry.core.job import FRESH
+from imageferry.ledgers.letters import bury, mark_replayed
 from imageferry.ledgers.script import Ask, Script, Value, insert_all
 from imageferry.ports import Admitted, Ignored, IntakeRow, Recorded, Unreadable
 
@@ -30,10 +31,9 @@ ON CONFLICT (cloud, account, region, image_id) DO UPDATE SET
     first_seen_at = CASE WHEN images.look_due_at IS NULL THEN excluded.first_seen_at ELSE images.first_seen_at END,
     attempts = CASE WHEN images.look_due_at IS NULL THEN 0 ELSE images.attempts END,
     priority = excluded.priority,
+    only_policies = NULL,
     version = images.version + 1
 """
-_DEAD: Final = "INSERT INTO dead_letters (source, digest, received_at, reason, body)"
-_NEWLY_DEAD: Final = "ON CONFLICT (source, digest) DO NOTHING RETURNING id"
 
 
 def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
@@ -54,8 +54,19 @@ def record(batch: Sequence[IntakeRow], now: int) -> Script[Recorded]:
         else:
             unread.append(row)
     new, ignored = (yield from _told(events, now)) if events else (0, 0)
-    dead = (yield from _bury(unread, now)) if unread else 0
+    dead = (yield from bury(unread, now)) if unread else 0
     return Recorded(new - ignored, len(batch) - new - dead, ignored, dead)
+
+
+def replay(letter_id: int, rows: Sequence[IntakeRow], now: int) -> Script[Recorded]:
+    """What a dead letter says after all, and that it was read.
+
+    :raises MoveConflict: it was replayed already, or is not there.
+    """
+    recorded = yield from record(rows, now)
+    counts = ", ".join(f"{count} {outcome}" for outcome, count in recorded._asdict().items() if count)
+    yield from mark_replayed(letter_id, counts or "read: it says nothing of an image", now)
+    return recorded
 
 
 def _told(events: Sequence[tuple[Value, ...]], now: int) -> Script[tuple[int, int]]:
@@ -81,9 +92,3 @@ def _ignored(row: Ignored, now: int) -> tuple[Value, ...]:
     place = (said.cloud, said.account or "", said.region)
     digest = _digest(said.source, said.event_id)
     return (digest, said.source, said.event_id, *place, said.image_id, now, row.reason)
-
-
-def _bury(unread: Sequence[Unreadable], now: int) -> Script[int]:
-    """Keep deliveries that could not be read; the same bytes from the same place are one. Returns how many are new."""
-    rows = [(row.source, hashlib.sha256(row.body).hexdigest(), now, row.reason, row.body) for row in unread]
-    return len((yield from insert_all(_DEAD, rows, _NEWLY_DEAD)))

@@ -6,20 +6,27 @@ Called by the store. A sighting that comes while a look is under way raises the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from imageferry.core.completion import completion, completion_id
 from imageferry.core.decision import Decision
 from imageferry.core.image import Place
-from imageferry.core.job import BACKFILL, FRESH, Job, NewJob, job_id
+from imageferry.core.job import ACTION_KINDS, BACKFILL, FRESH, Job, NewJob, Priority, job_id
 from imageferry.ledgers.rows import JOB_COLUMNS, dump, job_row, load
 from imageferry.ledgers.script import Ask, Script, one_of, sql
 from imageferry.ports import DueLook, LookDone, LookLater, NewlyDone
 
+MOST_PLANNED: Final = 20
+"""Jobs of a back-fill that may wait for their submit in a region before more of its images are looked at. An image in
+the queue waits for as long as it takes; a job is given up after a time."""
+
 _DUE: Final = """
-SELECT cloud, account, region, image_id, attempts, first_seen_at, priority, version FROM images
+SELECT cloud, account, region, image_id, attempts, first_seen_at, priority, version, only_policies FROM images
 WHERE account = ? AND region = ? AND priority = ? AND look_due_at IS NOT NULL AND look_due_at <= ?
 ORDER BY look_due_at LIMIT ?
+"""
+_BACKLOG: Final = """
+SELECT COUNT(*) FROM jobs WHERE account = ? AND region = ? AND action = ? AND priority = ? AND state = 'planned'
 """
 _NEXT: Final = """
 SELECT MIN(look_due_at) FROM images
@@ -33,8 +40,10 @@ _SEEN: Final = """
 UPDATE images SET looked_at = ?, facts = ?, decision = ?, undecided = ?
 WHERE cloud = ? AND account = ? AND region = ? AND image_id = ?
 """
+_SAID: Final = "SELECT decision FROM images WHERE cloud = ? AND account = ? AND region = ? AND image_id = ?"
 _CLOSED: Final = """
-UPDATE images SET outcome = ?, reason = ?, look_due_at = NULL, attempts = 0, looked_at = ?, version = version + 1,
+UPDATE images SET outcome = ?, reason = ?, look_due_at = NULL, only_policies = NULL, attempts = 0, looked_at = ?,
+    version = version + 1,
     undecided = CASE WHEN ? = 'decided' THEN undecided ELSE 0 END
 WHERE cloud = ? AND account = ? AND region = ? AND image_id = ? AND version = ?
 """
@@ -50,13 +59,32 @@ OUTBOX: Final = "INSERT INTO outbox (event_id, job_id, image_id, body, created_a
 
 
 def due_looks(account: str, region: str, now: int, limit: int) -> Script[list[DueLook]]:
-    """Fresh ones, then back-fill, the longest due first."""
-    due: list[DueLook] = []
-    for priority in (FRESH, BACKFILL):
-        if len(due) < limit:
-            rows = yield Ask(_DUE, (account, region, priority, now, limit - len(due)))
-            due.extend(DueLook(Place(*row[:3]), *row[3:]) for row in rows)
-    return due
+    """Fresh ones, then back-fill as far as there is room for its jobs, the longest due first."""
+    due = yield from _due(account, region, FRESH, now, limit)
+    if len(due) == limit:
+        return due
+    old = yield from _due(account, region, BACKFILL, now, min(limit - len(due), MOST_PLANNED))
+    room = max(0, MOST_PLANNED - (yield from _backlog(account, region))) if old else 0
+    return due + old[:room]
+
+
+def _due(account: str, region: str, priority: Priority, now: int, limit: int) -> Script[list[DueLook]]:
+    rows = yield Ask(_DUE, (account, region, priority, now, limit))
+    return [_read_due(*row) for row in rows]
+
+
+def _read_due(cloud: str, account: str, region: str, *row: Any) -> DueLook:  # noqa: ANN401 - a row's columns
+    *facts, only = row
+    return DueLook(Place(cloud, account, region), *facts)._replace(only=tuple(load(only or "[]")))
+
+
+def _backlog(account: str, region: str) -> Script[int]:
+    """How many jobs of a back-fill wait for their submit."""
+    counts = []
+    for action in ACTION_KINDS:
+        [[count]] = yield Ask(_BACKLOG, (account, region, action, BACKFILL))
+        counts.append(count)
+    return sum(counts)
 
 
 def next_look(account: str, region: str) -> Script[int | None]:
@@ -81,7 +109,7 @@ def close_looks(rows: Sequence[LookDone], now: int) -> Script[NewlyDone]:
     for done in rows:
         image = (*done.due.place, done.due.image_id)
         if done.decision is not None:
-            yield Ask(_SEEN, (now, *_decided(done.decision), *image))
+            yield from _write_decision(done.decision, image, now)
         yield Ask(_CLOSED, (done.outcome, done.reason, now, done.outcome, *image, done.due.version))
         for new in done.jobs:
             job = _born(new, done.due.first_seen_at, now)
@@ -94,10 +122,16 @@ def close_looks(rows: Sequence[LookDone], now: int) -> Script[NewlyDone]:
     return NewlyDone(planned, tuple(failed))
 
 
-def _decided(decision: Decision) -> tuple[str, str, int]:
-    verdicts = [{"policy": v.policy, "verdict": v.verdict, "reason": v.reason} for v in decision.verdicts]
-    document = dump({"digest": decision.digest, "verdicts": verdicts})
-    return dump(decision.image.to_json()), document, int(decision.undecided)
+def _write_decision(decision: Decision, image: tuple[str, str, str, str], now: int) -> Script[None]:
+    """Where only some policies were asked, what the others said last stays."""
+    told = [{"policy": v.policy, "verdict": v.verdict, "reason": v.reason} for v in decision.verdicts]
+    if decision.only:
+        [[text]] = yield Ask(_SAID, image)
+        said = [] if text is None else load(text)["verdicts"]
+        told = [*(verdict for verdict in said if verdict["policy"] not in decision.only), *told]
+    undecided = any(verdict["verdict"] == "unknown" for verdict in told)
+    document = dump({"digest": decision.digest, "verdicts": told})
+    yield Ask(_SEEN, (now, dump(decision.image.to_json()), document, int(undecided), *image))
 
 
 def _born(new: NewJob, sighted_at: int, now: int) -> Job:
@@ -137,12 +171,13 @@ def _bear(job: Job, now: int) -> Script[bool]:
 
 
 def _join(job: Job) -> Script[None]:
-    """Add the policies that a known job does not have yet.
+    """Add the policies that a known job does not have yet; a fresh wish brings a back-fill's job forward.
 
-    Its version stays: policies are no part of its life, and a request under way must not lose its answer over them.
+    Its version stays: neither is a part of its life, and a request under way must not lose its answer over them.
     """
     [[text]] = yield Ask("SELECT policies FROM jobs WHERE key = ?", (job.key,))
     known = load(text)
     missing = [name for name in job.policies if name not in known]
     if missing:
         yield Ask("UPDATE jobs SET policies = ? WHERE key = ?", (dump(known + missing), job.key))
+    yield Ask("UPDATE jobs SET priority = ? WHERE key = ? AND priority > ?", (job.priority, job.key, job.priority))

@@ -16,7 +16,7 @@ from imageferry.ledgers.looks import next_look
 from imageferry.ledgers.moving import IN_FLIGHT
 from imageferry.ledgers.rows import JOB_COLUMNS, dump, read_image, read_job
 from imageferry.ledgers.script import Ask, Script, Value, one_of, sql
-from imageferry.ports import Counted, DeadLetter, HistoryRow, ImageRow, Unprotected
+from imageferry.ports import Counted, HistoryRow, ImageRow, Unprotected
 
 _JOBS: Final = sql("SELECT", JOB_COLUMNS, "FROM jobs")
 _OPEN: Final = "WHERE account = ? AND region = ? AND state = ? AND action = ? AND ended_at IS NULL"
@@ -25,6 +25,8 @@ _AFTER_LAST: Final = "\uffff"
 _PREFIX_ROWS: Final = 2
 """Enough to see that a beginning is not unique."""
 _NO_LIMIT: Final = 2**62
+SOME: Final = 500
+"""Values of one question, at the most."""
 
 
 def job(job_id: str) -> Script[Job | None]:
@@ -84,12 +86,15 @@ def _image_row(cloud: str, account: str, region: str, *row: Any) -> ImageRow:  #
     return ImageRow(place, image_id, outcome, reason, due_at, looked_at, read_image(facts), verdicts)
 
 
-def dead_letters(limit: int | None) -> Script[list[DeadLetter]]:
-    """Newest first."""
-    rows = yield Ask(
-        "SELECT id, source, received_at, reason, body FROM dead_letters ORDER BY id DESC LIMIT ?", (_limit(limit),)
-    )
-    return [DeadLetter(*row) for row in rows]
+def outcomes(place: Place, image_ids: Sequence[str]) -> Script[dict[str, str]]:
+    """By id, for those that are known."""
+    known: dict[str, str] = {}
+    for start in range(0, len(image_ids), SOME):
+        some = image_ids[start : start + SOME]
+        where = "WHERE cloud = ? AND account = ? AND region = ? AND image_id IN"
+        rows = yield Ask(sql("SELECT image_id, outcome FROM images", where, one_of(some)), (*place, *some))
+        known |= dict(rows)
+    return known
 
 
 def counts() -> Script[list[Counted]]:
@@ -136,8 +141,8 @@ def copies(account: str, region: str, images: Sequence[tuple[str, str | None]]) 
 
 def _known_copies(column: str, account: str, region: str, values: Sequence[str]) -> Script[set[str]]:
     known: set[str] = set()
-    for start in range(0, len(values), 500):
-        some = values[start : start + 500]
+    for start in range(0, len(values), SOME):
+        some = values[start : start + SOME]
         where = f"FROM jobs WHERE account = ? AND destination = ? AND action = 'copy' AND {column} IN"
         rows = yield Ask(sql("SELECT", column, where, one_of(some)), (account, region, *some))
         known |= {row[0] for row in rows}

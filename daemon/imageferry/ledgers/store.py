@@ -9,16 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
-from imageferry.core.image import Image
+from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
-from imageferry.ledgers import intake, leases, looks, moving, outbox, queries
+from imageferry.ledgers import backfill, intake, leases, letters, looks, moving, outbox, overview, queries
 from imageferry.ledgers.script import Database
 from imageferry.ports import (
     Claim,
     Counted,
+    Covered,
     DeadLetter,
     DueLook,
+    EventRow,
     Frozen,
     HistoryRow,
     ImageRow,
@@ -28,6 +30,7 @@ from imageferry.ports import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -55,9 +58,37 @@ class StoredReader:
         """What is known of an image id, at every place that has it."""
         return await self._database.read(queries.image(image_id))
 
+    async def outcomes(self, place: Place, image_ids: Sequence[str]) -> dict[str, str]:
+        """The ``outcome`` of those images that are known at a place."""
+        return await self._database.read(queries.outcomes(place, image_ids))
+
+    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
+        """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
+        return await self._database.read(queries.copies(account, region, images))
+
     async def dead_letters(self, limit: int | None = None) -> list[DeadLetter]:
         """Dead letters, newest first."""
-        return await self._database.read(queries.dead_letters(limit))
+        return await self._database.read(letters.dead_letters(limit))
+
+    async def dead_letter(self, letter_id: int) -> DeadLetter | None:
+        """One dead letter."""
+        return await self._database.read(letters.dead_letter(letter_id))
+
+    async def letters_about(self, text: str) -> list[DeadLetter]:
+        """Dead letters whose bytes hold a text as a word of its own, oldest first."""
+        return await self._database.read(letters.letters_about(text))
+
+    async def waiting_letters(self, after: int, limit: int) -> list[int]:
+        """The numbers of dead letters that were not replayed, oldest first, behind a number."""
+        return await self._database.read(letters.waiting_letters(after, limit))
+
+    async def events_of(self, image_id: str) -> list[EventRow]:
+        """Every event about an image id, oldest first."""
+        return await self._database.read(overview.events_of(image_id))
+
+    async def coverage(self) -> list[Covered]:
+        """How far every policy is at every place where it wants, or may want, anything."""
+        return await self._database.read(overview.coverage())
 
     async def counts(self) -> list[Counted]:
         """How many jobs are in which state."""
@@ -89,6 +120,18 @@ class StoredLedger(StoredReader):
         """Events, looks that are now due, dead letters. Repeats change nothing."""
         return await self._database.write(intake.record(batch, now))
 
+    async def put_in(self, place: Place, image_ids: Sequence[str], only: Collection[str], now: int) -> PutIn:
+        """Make images due for a look as back-fill, for ``only`` these policies (empty: all)."""
+        return await self._database.write(backfill.put_in(place, image_ids, only, now))
+
+    async def replay(self, letter_id: int, rows: Sequence[IntakeRow], now: int) -> Recorded:
+        """Record what a dead letter says after all, and mark it as replayed."""
+        return await self._database.write(intake.replay(letter_id, rows, now))
+
+    async def still_dead(self, letter_id: int, reason: str) -> None:
+        """A dead letter could not be read again; the reason is a new one."""
+        await self._database.write(letters.still_dead(letter_id, reason))
+
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:
         """Looks that are due, fresh before back-fill, the longest due first."""
         return await self._database.read(looks.due_looks(account, region, now, limit))
@@ -100,10 +143,6 @@ class StoredLedger(StoredReader):
     async def close_looks(self, rows: Sequence[LookDone], now: int) -> NewlyDone:
         """Write decisions, jobs and their first history."""
         return await self._database.write(looks.close_looks(rows, now))
-
-    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
-        """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
-        return await self._database.read(queries.copies(account, region, images))
 
     async def claim(self, ask: Claim, now: int, freeze: Callable[[Job, Image], Frozen]) -> Job | None:
         """Move the lane's next due job to ``submitting``, or None when nothing may be sent.

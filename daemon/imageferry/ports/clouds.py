@@ -11,6 +11,7 @@ from imageferry.core.answers import Answer
 from imageferry.core.facts import CloudFacts, LaneKind
 from imageferry.core.image import Image
 from imageferry.core.job import Job
+from imageferry.ports.inquiries import Inquirer
 
 
 class Permit(Protocol):
@@ -39,6 +40,14 @@ class Gone(NamedTuple):
 
 
 Look = Image | Gone
+
+
+class ImagePage(NamedTuple):
+    """Some of an account's own images in a region."""
+
+    images: Sequence[Image]
+    marker: str | None
+    """Of the next page, opaque to all but the cloud that gave it; None: this was the last one."""
 
 
 class Frozen(NamedTuple):
@@ -127,6 +136,11 @@ class Cloud(Protocol):
     account: str
     facts: CloudFacts
 
+    @property
+    def inquiries(self) -> Inquirer:
+        """The questions of ``check --online``."""
+        ...
+
     def vendor_time(self, now: int) -> int:
         """Our time ``now`` by the vendor's clock, as far as its answers have told it."""
         ...
@@ -139,6 +153,16 @@ class Cloud(Protocol):
         """Read images, up to 100 a request; an answer for every id asked. Halves a batch that one id poisons.
 
         :raises Refused: the cloud did not answer the question at all.
+        """
+        ...
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own private images in a region, in any state, in the vendor's order.
+
+        Where images come and go between two pages, one may be left out or come twice.
+
+        :raises Refused: the cloud did not answer the question.
+        :raises CircuitOpen: the account is closed off.
         """
         ...
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Literal, Protocol
 
-from imageferry.core.image import Image
+from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, JobFilter
 from imageferry.core.machine import State
 from imageferry.ports.clouds import Frozen
 from imageferry.ports.records import (
     Claim,
     Counted,
+    Covered,
     DeadLetter,
     DueLook,
+    EventRow,
     HistoryRow,
     ImageRow,
     IntakeRow,
@@ -22,6 +24,7 @@ from imageferry.ports.records import (
     Move,
     NewlyDone,
     OutboxRow,
+    PutIn,
     Recorded,
     Unprotected,
 )
@@ -46,8 +49,36 @@ class Reader(Protocol):
         """What is known of an image id, at every place that has it."""
         ...
 
+    async def outcomes(self, place: Place, image_ids: Sequence[str]) -> dict[str, str]:
+        """The ``outcome`` of those images that are known at a place."""
+        ...
+
+    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
+        """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
+        ...
+
     async def dead_letters(self, limit: int | None = None) -> list[DeadLetter]:
         """Dead letters, newest first."""
+        ...
+
+    async def dead_letter(self, letter_id: int) -> DeadLetter | None:
+        """One dead letter."""
+        ...
+
+    async def letters_about(self, text: str) -> list[DeadLetter]:
+        """Dead letters whose bytes hold a text as a word of its own, oldest first."""
+        ...
+
+    async def waiting_letters(self, after: int, limit: int) -> list[int]:
+        """The numbers of dead letters that were not replayed, oldest first, behind a number."""
+        ...
+
+    async def events_of(self, image_id: str) -> list[EventRow]:
+        """Every event about an image id, oldest first."""
+        ...
+
+    async def coverage(self) -> list[Covered]:
+        """How far every policy is at every place where it wants, or may want, anything."""
         ...
 
     async def counts(self) -> list[Counted]:
@@ -81,8 +112,29 @@ class Ledger(Reader, Protocol):
         """Events (unique by source and id), looks that are now due, dead letters. Repeats change nothing."""
         ...
 
+    async def put_in(self, place: Place, image_ids: Sequence[str], only: Collection[str], now: int) -> PutIn:
+        """Make images due for a look as back-fill, for ``only`` these policies (empty: all).
+
+        What is to be looked at already stays as it is; a back-fill that waits is widened by the policies.
+        """
+        ...
+
+    async def replay(self, letter_id: int, rows: Sequence[IntakeRow], now: int) -> Recorded:
+        """Record what a dead letter says after all, and mark it as replayed.
+
+        :raises MoveConflict: it was replayed already, or is not there.
+        """
+        ...
+
+    async def still_dead(self, letter_id: int, reason: str) -> None:
+        """A dead letter could not be read again; the reason is a new one."""
+        ...
+
     async def due_looks(self, account: str, region: str, now: int, limit: int) -> list[DueLook]:
-        """Looks that are due, fresh before back-fill, the longest due first."""
+        """Looks that are due, fresh before back-fill, the longest due first.
+
+        Back-fill is held back while as many of its jobs as are good wait for their submit.
+        """
         ...
 
     async def put_off_looks(self, rows: Sequence[LookLater], now: int) -> None:
@@ -94,10 +146,6 @@ class Ledger(Reader, Protocol):
 
         A sighting that came while the look was under way (the version changed) leaves the image due again.
         """
-        ...
-
-    async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
-        """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
         ...
 
     async def claim(self, ask: Claim, now: int, freeze: Callable[[Job, Image], Frozen]) -> Job | None:

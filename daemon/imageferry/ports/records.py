@@ -11,7 +11,7 @@ from imageferry.core.decision import Decision
 from imageferry.core.image import Image, Place
 from imageferry.core.job import ActionKind, Job, NewJob
 from imageferry.core.machine import State
-from imageferry.ports.sources import Sighting, Unreadable
+from imageferry.ports.sources import Headers, Sighting, Unreadable
 
 
 class Admitted(NamedTuple):
@@ -51,6 +51,8 @@ class DueLook(NamedTuple):
     """When the sighting that opened this look was received."""
     priority: int
     version: int
+    only: tuple[str, ...] = ()
+    """The policies that are to be asked, for a back-fill of some; empty: all."""
 
 
 class LookLater(NamedTuple):
@@ -70,6 +72,14 @@ class LookDone(NamedTuple):
     reason: str
     decision: Decision | None = None
     jobs: tuple[NewJob, ...] = ()
+
+
+class PutIn(NamedTuple):
+    """What :meth:`Ledger.put_in` made of some images."""
+
+    put_in: int
+    waiting: int
+    """Were to be looked at already."""
 
 
 class NewlyDone(NamedTuple):
@@ -160,7 +170,40 @@ class DeadLetter(NamedTuple):
     source: str
     received_at: int
     reason: str
+    """Why it could not be read, the last time that it was tried."""
     body: bytes
+    headers: Headers = ()
+    replayed_at: int | None = None
+    """When it could be read after all; None while it waits."""
+    outcome: str = ""
+    """What its events then became: ``1 accepted``."""
+
+
+class EventRow(NamedTuple):
+    """One event about an image."""
+
+    source: str
+    event_id: str
+    place: Place
+    """As configured; where it was ignored, as the event says it."""
+    received_at: int
+    ignored: str | None
+    """Why nothing was done about it."""
+
+
+class Covered(NamedTuple):
+    """How many images a policy wants at a place, by the worst that became of what it wants of each."""
+
+    policy: str
+    place: Place
+    protected: int
+    on_the_way: int
+    failed: int
+    cancelled: int
+    undecided: int
+    """Images of which the policy could not tell whether it wants them; they are in no other count."""
+    oldest: int | None
+    """``created_at`` of the oldest job that has neither succeeded nor been cancelled."""
 
 
 class ImageRow(NamedTuple):

@@ -7,6 +7,9 @@ from typing import NamedTuple, Protocol
 
 from anyio.abc import TaskStatus
 
+Headers = Sequence[tuple[str, bytes | None]]
+"""A message's headers; Kafka allows one without a value."""
+
 
 class Sighting(NamedTuple):
     """Something said that an image exists. Only who and where: an event's other facts never decide."""
@@ -28,6 +31,8 @@ class Unreadable(NamedTuple):
     """Where it came from, for people: ``kafka:image-events[3]@1041``; unique for one delivery."""
     reason: str
     body: bytes
+    headers: Headers = ()
+    """Those that say how to read the body: it may be the data alone, and who sent it stand in them."""
 
 
 Delivery = Sighting | Unreadable
@@ -39,6 +44,12 @@ class Intake(Protocol):
     async def __call__(self, batch: Sequence[Delivery], /, *, source_type: str) -> None:
         """Record a batch in one transaction. Backpressure is this await."""
         ...
+
+
+class Partly(str):
+    """What a source's health says of a trouble beside which it goes on: seen, but no reason to call it unready."""
+
+    __slots__ = ()
 
 
 class EventSource(Protocol):
@@ -56,7 +67,10 @@ class EventSource(Protocol):
         ...
 
     def health(self) -> str | None:
-        """None when well, else the reason a person should read. Called at any time."""
+        """None when well, else the reason a person should read. Called at any time.
+
+        A :class:`Partly` where the source goes on beside the trouble.
+        """
         ...
 
     def drained(self) -> bool:

@@ -1,4 +1,4 @@
-"""A request's connection, so that a rehearsal cloud can close it without an answer, or never answer.
+"""A request's connection, so that a rehearsal cloud can close it without an answer, never answer, or answer nonsense.
 
 Rehearsal clouds wrap their application in :class:`OwnConnection`. ASGI has no word for "close without an answer", so
 this is the one place that reaches for the server behind it (uvicorn's h11 protocol); it serves nothing itself.
@@ -11,6 +11,8 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+from imageferry.rehearsal.misbehaviour import Misbehaviour
 
 _SEND: Final = "imageferry.rehearsal.send"
 
@@ -50,6 +52,26 @@ class Hung(Response):
     async def __call__(self, _scope: Scope, receive: Receive, _send: Send) -> None:
         """Wait for the client to give up."""
         await _gone(receive)
+
+
+def befallen(fault: Misbehaviour, garbage: bytes) -> tuple[str, Response]:
+    """(what is written down, the answer) for a fault of the connection or of what stands before the API.
+
+    ``garbage`` is the beginning of an answer of the vendor's, cut off.
+    """
+    done = "" if fault.work == "none" else f", work {fault.work}"
+    if fault.fault == "drop":
+        return f"drop{done}", Dropped()
+    if fault.fault == "hang":
+        return f"hang{done}", Hung()
+    if fault.fault == "garbage":
+        return f"garbage{done}", Response(garbage, 200, media_type="application/json")
+    return f"http {fault.status}{done}", page(fault.status)
+
+
+def page(status: int) -> Response:
+    """A bare HTTP status with a page for people."""
+    return Response(b"<html>rehearsed</html>", status, media_type="text/html")
 
 
 async def _gone(receive: Receive) -> None:

@@ -8,11 +8,11 @@ runs in the background and no data is stored.
 
 from __future__ import annotations
 
-import heapq
 import random
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -22,19 +22,20 @@ from starlette.routing import Route
 
 from imageferry.core.times import SECOND, rfc3339
 from imageferry.ports import Clock
-from imageferry.rehearsal.connection import OwnConnection
+from imageferry.rehearsal.connection import OwnConnection, befallen
 from imageferry.rehearsal.control import control_routes
-from imageferry.rehearsal.huawei_answers import THROTTLED, befallen, refusal, success
+from imageferry.rehearsal.huawei_answers import GARBAGE, THROTTLED, refusal, success
 from imageferry.rehearsal.huawei_calls import Answered, Call, Operation, World, check_facts, check_parameters
 from imageferry.rehearsal.huawei_gateway import Gateway
 from imageferry.rehearsal.huawei_images import image_json
 from imageferry.rehearsal.huawei_options import HuaweiOptions
 from imageferry.rehearsal.huawei_storage import head, place_of
 from imageferry.rehearsal.journal import OK, Journal, Request
+from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
 from imageferry.rehearsal.parameters import VendorError
-from imageferry.rehearsal.signatures import Signed
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task
+from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
 
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _IMAGE_IN_KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -45,8 +46,7 @@ class HuaweiRehearsal:
 
     def __init__(self, options: HuaweiOptions, clock: Clock, chance: random.Random) -> None:
         self._clock = clock
-        self._late: list[tuple[int, int, Operation, Call]] = []
-        self._put_off = 0
+        self._late = LateWork()
         self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal(THROTTLED))
         self._gateway = Gateway(self.world, clock)
         self.app = OwnConnection(
@@ -140,28 +140,17 @@ class HuaweiRehearsal:
 
         :raises ValueError: there is no such part.
         """
-        now, store, world = self._settled(), self.world.store, self.world
-        made: dict[str, Callable[[], Any]] = {
-            "images": lambda: [{"region": i.region, **image_json(i, world, now)} for i in store.every_image(now)],
-            "tasks": lambda: [task.to_json(now) for task in store.tasks],
-            "objects": lambda: list(store.objects(now)),
-            "requests": lambda: {**world.journal.to_json(), "busiest": _pairs(self.busiest(), "entry")},
-            "running": lambda: _pairs(store.most_running(), "scope"),
-            "misbehaviours": lambda: [
-                {"id": s.id, "fault": s.fault.fault, "left": s.left, "hits": s.hits} for s in world.faults.standing()
-            ],
-            "recent": lambda: [each.to_json() for each in world.journal.last],
+        now, world = self._settled(), self.world
+        made = {
+            "images": lambda: [{"region": i.region, **image_json(i, world, now)} for i in world.store.every_image(now)],
+            **common_parts(world.store, world.faults, world.journal, self.busiest(), now),
         }
-        if not made.keys() >= set(parts):
-            raise ValueError(f"parts: there are only {', '.join(made)}")
-        chosen = parts or [part for part in made if part != "recent"]
-        told = {"now": rfc3339(now), "late_work": len(self._late), "locks": self.locks}
-        return {**told, **{part: made[part]() for part in chosen}}
+        return {"now": rfc3339(now), "late_work": len(self._late), "locks": self.locks, **chosen(made, parts)}
 
     # --- the API ---------------------------------------------------------------------------------------------------
 
     async def _api(self, request: HttpRequest) -> Response:
-        signed = _signed(request, await request.body())
+        signed = signed_parts(request, await request.body())
         now = self._settled()
         request_id = self.world.new_hex()
         operation, call = self._gateway.identify(signed, request_id, now)
@@ -186,9 +175,8 @@ class HuaweiRehearsal:
         if fault.work == "done":
             self._work_unseen(operation, call, call.at)
         elif fault.work == "late":
-            self._put_off += 1
-            heapq.heappush(self._late, (call.at + int(fault.after * SECOND), self._put_off, operation, call))
-        return befallen(fault)
+            self._late.put_off(call.at + int(fault.after * SECOND), partial(self._work_unseen, operation, call))
+        return befallen(fault, GARBAGE)
 
     def _work_unseen(self, operation: Operation, call: Call, now: int) -> None:
         """Do the work of a request whose answer nobody will see; a refusal is written down instead of answered."""
@@ -200,9 +188,7 @@ class HuaweiRehearsal:
     def _settled(self) -> int:
         """Do the late work whose time has come; now."""
         now = self.now()
-        while self._late and self._late[0][0] <= now:
-            due, _, operation, call = heapq.heappop(self._late)
-            self._work_unseen(operation, call, due)
+        self._late.settle(now)
         return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
@@ -220,7 +206,7 @@ class HuaweiRehearsal:
     # --- storage ---------------------------------------------------------------------------------------------------
 
     async def _storage(self, request: HttpRequest) -> Response:
-        signed, now = _signed(request, b""), self._settled()
+        signed, now = signed_parts(request, b""), self._settled()
         place = place_of(signed, self.world.options)
         key = unquote(place.key)
         region = self.world.options.buckets.get(place.bucket, "")
@@ -229,7 +215,7 @@ class HuaweiRehearsal:
         call = Call(HEAD_OBJECT, region, "", image_id, {"bucket_url": place.bucket}, "", now)
         delay, fault = self.world.faults.strike_answer(call.aim())
         if fault is not None:
-            outcome, response = befallen(fault)
+            outcome, response = befallen(fault, GARBAGE)
         else:
             response = head(self.world, signed, place, key, now)
             outcome = f"http {response.status_code}"
@@ -239,13 +225,3 @@ class HuaweiRehearsal:
 def _perform(operation: Operation, world: World, call: Call, now: int) -> Mapping[str, Any] | Answered:
     check_parameters(call, operation)
     return operation.perform(world, call, now)
-
-
-def _signed(request: HttpRequest, body: bytes) -> Signed:
-    path = request.scope["raw_path"].decode("ascii")
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return Signed(request.method, path, request.url.query, headers, body)
-
-
-def _pairs(counts: Mapping[tuple[str, str], int], second: str) -> list[dict[str, Any]]:
-    return [{"action": action, second: other, "most": count} for (action, other), count in sorted(counts.items())]

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from imageferry.rehearsal.connection import Dropped, Hung
 from imageferry.rehearsal.huawei_calls import Answered
 from imageferry.rehearsal.huawei_options import HuaweiOptions
-from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.parameters import VendorError
 
 GATEWAY: Final = "APIGW."
 THROTTLED: Final = "APIGW.0308"
 REQUEST_ID: Final = "x-request-id"
+GARBAGE: Final = b'{"job_id": "'
+"""An answer that was cut off."""
 TRACE_ID: Final = "x-iam-trace-id"
 
 _IMAGES: Final = "IMG."
@@ -89,16 +89,3 @@ def _headers(code: str, service: str, request_id: str, options: HuaweiOptions) -
     if code == THROTTLED and options.retry_after_seconds is not None:
         headers["retry-after"] = str(options.retry_after_seconds)
     return headers
-
-
-def befallen(fault: Misbehaviour) -> tuple[str, Response]:
-    """(what is written down, the answer) for a fault of the connection or of what stands before the API."""
-    done = "" if fault.work == "none" else f", work {fault.work}"
-    if fault.fault == "drop":
-        return f"drop{done}", Dropped()
-    if fault.fault == "hang":
-        return f"hang{done}", Hung()
-    if fault.fault == "garbage":
-        return f"garbage{done}", Response(b'{"job_id": "', 200, media_type="application/json")
-    page = Response(b"<html>rehearsed</html>", fault.status, media_type="text/html")
-    return f"http {fault.status}{done}", page

@@ -24,6 +24,7 @@ from imageferry.rehearsal.huawei_calls import (
 )
 from imageferry.rehearsal.huawei_options import HuaweiOptions
 from imageferry.rehearsal.misbehaviour import Aim, Fault, Misbehaviour
+from imageferry.rehearsal.objects import written
 from imageferry.rehearsal.parameters import BOOLEAN, STRING, VendorError, Wanted
 from imageferry.rehearsal.store import GIB, StoredImage, StoredObject, Task
 
@@ -206,18 +207,6 @@ def failure_of(fault: Misbehaviour, options: HuaweiOptions) -> VendorError:
 
 
 def _object(world: World, image: StoredImage, faults: Mapping[Fault, Misbehaviour], ends_at: int) -> StoredObject:
-    options = world.options
-    late = options.object_late_seconds - options.object_early_seconds + _after(faults, "object_late")
-    grows = options.object_grows_seconds + _after(faults, "object_grows")
-    appears_at = ends_at + int(late * SECOND)
-    return StoredObject(
-        size=0 if "object_empty" in faults else image.facts.size_gib * GIB // PACKED,
-        etag=f"{world.store.new_etag()}-7",
-        appears_at=appears_at,
-        whole_at=appears_at + int(grows * SECOND),
-    )
-
-
-def _after(faults: Mapping[Fault, Misbehaviour], kind: Fault) -> float:
-    fault = faults.get(kind)
-    return fault.after if fault is not None else 0.0
+    shows_from = ends_at - int(world.options.object_early_seconds * SECOND)
+    size, etag = image.facts.size_gib * GIB // PACKED, f"{world.store.new_etag()}-7"
+    return written(world.options, faults, size=size, etag=etag, ends_at=shows_from)

@@ -7,15 +7,14 @@ single address needs it. It writes nothing and lists nothing.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.utils import formatdate
 from typing import Final, NamedTuple
 
 from starlette.responses import Response
 
-from imageferry.core.times import SECOND
 from imageferry.rehearsal.huawei_calls import World
 from imageferry.rehearsal.huawei_options import HuaweiOptions
 from imageferry.rehearsal.huawei_signatures import check_obs
+from imageferry.rehearsal.objects import object_headers
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4
 
 _V4: Final = "AWS4-"
@@ -103,13 +102,7 @@ def _object(world: World, bucket: str, key: str, now: int) -> Response:
     seen = world.store.head(bucket, key, now)
     if seen is None:
         return _bare(world, 404)
-    facts = {
-        "content-length": str(seen.size_at(now)),
-        "content-type": "application/octet-stream",
-        "last-modified": formatdate(min(seen.whole_at, now) // SECOND, usegmt=True),
-        "etag": f'"{seen.etag}"',
-    }
-    return _bare(world, 200, facts)
+    return _bare(world, 200, object_headers(seen, now))
 
 
 def _bare(world: World, status: int, more: Mapping[str, str] | None = None) -> Response:

@@ -7,11 +7,11 @@ Objects are at ``/{bucket}/{key}``. Nothing runs in the background and no data i
 
 from __future__ import annotations
 
-import heapq
 import random
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request as HttpRequest
@@ -20,19 +20,21 @@ from starlette.routing import Route
 
 from imageferry.core.times import SECOND, rfc3339
 from imageferry.ports import Clock
-from imageferry.rehearsal.connection import OwnConnection
+from imageferry.rehearsal.connection import OwnConnection, befallen, page
 from imageferry.rehearsal.control import control_routes
-from imageferry.rehearsal.jdcloud_answers import THROTTLING, befallen, page, refusal, success
+from imageferry.rehearsal.jdcloud_answers import GARBAGE, THROTTLING, refusal, success
 from imageferry.rehearsal.jdcloud_calls import Call, Operation, World, check_facts, check_parameters
 from imageferry.rehearsal.jdcloud_gateway import Gateway
 from imageferry.rehearsal.jdcloud_images import image_json
 from imageferry.rehearsal.jdcloud_options import JdcloudOptions
 from imageferry.rehearsal.jdcloud_storage import head
 from imageferry.rehearsal.journal import OK, Journal, Request
+from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
 from imageferry.rehearsal.parameters import VendorError
 from imageferry.rehearsal.signatures import Signed
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
+from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
 
 LONGEST_URL: Final = 8 << 10
 LARGEST_BODY: Final = 1 << 20
@@ -46,8 +48,7 @@ class JdcloudRehearsal:
 
     def __init__(self, options: JdcloudOptions, clock: Clock, chance: random.Random) -> None:
         self._clock = clock
-        self._late: list[tuple[int, int, Operation, Call]] = []
-        self._put_off = 0
+        self._late = LateWork()
         self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal(*THROTTLING))
         self._gateway = Gateway(self.world, clock)
         self.app = OwnConnection(
@@ -138,27 +139,19 @@ class JdcloudRehearsal:
 
         :raises ValueError: there is no such part.
         """
-        now, store, world = self._settled(), self.world.store, self.world
-        made: dict[str, Callable[[], Any]] = {
-            "images": lambda: [{"regionId": i.region, **image_json(i, world, now)} for i in store.every_image(now)],
-            "tasks": lambda: [task.to_json(now) for task in store.tasks],
-            "objects": lambda: list(store.objects(now)),
-            "requests": lambda: {**world.journal.to_json(), "busiest": _pairs(self.busiest(), "entry")},
-            "running": lambda: _pairs(store.most_running(), "scope"),
-            "misbehaviours": lambda: [
-                {"id": s.id, "fault": s.fault.fault, "left": s.left, "hits": s.hits} for s in world.faults.standing()
+        now, world = self._settled(), self.world
+        made = {
+            "images": lambda: [
+                {"regionId": i.region, **image_json(i, world, now)} for i in world.store.every_image(now)
             ],
-            "recent": lambda: [each.to_json() for each in world.journal.last],
+            **common_parts(world.store, world.faults, world.journal, self.busiest(), now),
         }
-        if not made.keys() >= set(parts):
-            raise ValueError(f"parts: there are only {', '.join(made)}")
-        chosen = parts or [part for part in made if part != "recent"]
-        return {"now": rfc3339(now), "late_work": len(self._late), **{part: made[part]() for part in chosen}}
+        return {"now": rfc3339(now), "late_work": len(self._late), **chosen(made, parts)}
 
     # --- the API ---------------------------------------------------------------------------------------------------
 
     async def _api(self, request: HttpRequest) -> Response:
-        signed = _signed(request, await request.body())
+        signed = signed_parts(request, await request.body())
         now = self._settled()
         request_id = f"{self.world.chance.getrandbits(128):032x}"
         operation, call = self._gateway.identify(signed, request_id, now)
@@ -184,9 +177,8 @@ class JdcloudRehearsal:
         if fault.work == "done":
             self._work_unseen(operation, call, call.at)
         elif fault.work == "late":
-            self._put_off += 1
-            heapq.heappush(self._late, (call.at + int(fault.after * SECOND), self._put_off, operation, call))
-        return befallen(fault)
+            self._late.put_off(call.at + int(fault.after * SECOND), partial(self._work_unseen, operation, call))
+        return befallen(fault, GARBAGE)
 
     def _work_unseen(self, operation: Operation, call: Call, now: int) -> None:
         """Do the work of a request whose answer nobody will see; a refusal is written down instead of answered."""
@@ -198,9 +190,7 @@ class JdcloudRehearsal:
     def _settled(self) -> int:
         """Do the late work whose time has come; now."""
         now = self.now()
-        while self._late and self._late[0][0] <= now:
-            due, _, operation, call = heapq.heappop(self._late)
-            self._work_unseen(operation, call, due)
+        self._late.settle(now)
         return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
@@ -225,9 +215,9 @@ class JdcloudRehearsal:
         call = Call(HEAD_OBJECT, region, image_id, {"bucket": bucket}, "", now)
         delay, fault = self.world.faults.strike_answer(call.aim())
         if fault is not None:
-            outcome, response = befallen(fault)
+            outcome, response = befallen(fault, GARBAGE)
         else:
-            response = head(self.world, _signed(request, b""), bucket, key, now)
+            response = head(self.world, signed_parts(request, b""), bucket, key, now)
             outcome = f"http {response.status_code}"
         return await self._answer(call, outcome, response, delay)
 
@@ -242,13 +232,3 @@ def _outsize(signed: Signed) -> int | None:
 def _perform(operation: Operation, world: World, call: Call, now: int) -> dict[str, Any]:
     check_parameters(call, operation.wanted)
     return operation.perform(world, call, now)
-
-
-def _signed(request: HttpRequest, body: bytes) -> Signed:
-    path = request.scope["raw_path"].decode("ascii")
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    return Signed(request.method, path, request.url.query, headers, body)
-
-
-def _pairs(counts: Mapping[tuple[str, str], int], second: str) -> list[dict[str, Any]]:
-    return [{"action": action, second: other, "most": count} for (action, other), count in sorted(counts.items())]

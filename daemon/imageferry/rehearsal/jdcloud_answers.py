@@ -10,9 +10,7 @@ from typing import Any, Final
 
 from starlette.responses import JSONResponse, Response
 
-from imageferry.rehearsal.connection import Dropped, Hung
 from imageferry.rehearsal.jdcloud_options import JdcloudOptions
-from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.parameters import VendorError
 
 THROTTLING: Final = ("RATE_LIMIT", "RATE_LIMIT_EXCEEDED", "HTTP_RATE_LIMIT_EXCEEDED")
@@ -52,6 +50,8 @@ _FAMILIES: Final = {"APIGW_ROLE_": 403, "APIGW_USER_": 403}
 _OTHERS: Final = 400
 
 REQUEST_ID: Final = "x-jdcloud-request-id"
+GARBAGE: Final = b'{"requestId": "'
+"""An answer that was cut off."""
 
 
 def code_of(status: str, options: JdcloudOptions) -> int:
@@ -74,20 +74,3 @@ def refusal(error: VendorError, request_id: str, options: JdcloudOptions) -> Res
     if error.code in THROTTLING and options.retry_after_seconds is not None:
         headers["retry-after"] = str(options.retry_after_seconds)
     return JSONResponse(told, 200 if options.errors_with_status_200 else code, headers)
-
-
-def befallen(fault: Misbehaviour) -> tuple[str, Response]:
-    """(what is written down, the answer) for a fault of the connection or of what stands before the API."""
-    done = "" if fault.work == "none" else f", work {fault.work}"
-    if fault.fault == "drop":
-        return f"drop{done}", Dropped()
-    if fault.fault == "hang":
-        return f"hang{done}", Hung()
-    if fault.fault == "garbage":
-        return f"garbage{done}", Response(b'{"requestId": "', 200, media_type="application/json")
-    return f"http {fault.status}{done}", page(fault.status)
-
-
-def page(status: int) -> Response:
-    """A bare HTTP status with a page for people."""
-    return Response(b"<html>rehearsed</html>", status, media_type="text/html")

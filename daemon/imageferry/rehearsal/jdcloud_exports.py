@@ -26,6 +26,7 @@ from imageferry.rehearsal.jdcloud_calls import (
 )
 from imageferry.rehearsal.jdcloud_options import JdcloudOptions
 from imageferry.rehearsal.misbehaviour import Aim, Fault, Misbehaviour
+from imageferry.rehearsal.objects import written
 from imageferry.rehearsal.parameters import BOOLEAN, STRING, VendorError, Wanted
 from imageferry.rehearsal.store import GIB, Disk, StoredImage, StoredObject, Task
 
@@ -202,17 +203,5 @@ def _keys(call: Call, image: StoredImage, disks: int, options: JdcloudOptions) -
 
 
 def _object(world: World, disk: Disk, struck: Mapping[Fault, Misbehaviour], ends_at: int) -> StoredObject:
-    late = world.options.object_late_seconds + _after(struck, "object_late")
-    grows = world.options.object_grows_seconds + _after(struck, "object_grows")
-    appears_at = ends_at + int(late * SECOND)
-    return StoredObject(
-        size=0 if "object_empty" in struck else disk.size_gib * GIB // PACKED,
-        etag=world.store.new_etag(),
-        appears_at=appears_at,
-        whole_at=appears_at + int(grows * SECOND),
-    )
-
-
-def _after(struck: Mapping[Fault, Misbehaviour], kind: Fault) -> float:
-    fault = struck.get(kind)
-    return fault.after if fault is not None else 0.0
+    size = disk.size_gib * GIB // PACKED
+    return written(world.options, struck, size=size, etag=world.store.new_etag(), ends_at=ends_at)

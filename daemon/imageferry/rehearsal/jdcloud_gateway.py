@@ -34,6 +34,7 @@ from imageferry.rehearsal.jdcloud_queries import read_query
 from imageferry.rehearsal.jdcloud_signatures import NONCE, Proof, check_jdcloud, claimed_service
 from imageferry.rehearsal.jdcloud_tasks import WANTED as TASKS_WANTED
 from imageferry.rehearsal.jdcloud_tasks import image_tasks
+from imageferry.rehearsal.nonces import UsedNonces
 from imageferry.rehearsal.parameters import VendorError, read_object
 from imageferry.rehearsal.signatures import SignatureRefused, Signed
 from imageferry.rehearsal.windows import WINDOW, RateWindows
@@ -78,7 +79,7 @@ class Gateway:
         self._clock = clock
         self._seconds = RateWindows()
         self._minutes = RateWindows(MINUTE)
-        self._nonces: dict[tuple[str, str], int] = {}
+        self._nonces = UsedNonces()
 
     def identify(self, signed: Signed, request_id: str, at: int) -> tuple[Operation | None, Call]:
         """Which operation a request means, proved or not, and the call without its parameters."""
@@ -100,7 +101,10 @@ class Gateway:
             proof = check_jdcloud(signed, self._world.keys, call.at, options)
         except SignatureRefused as refused:
             raise VendorError(refused.code, refused.message) from None
-        self._check_nonce(proof.key.secret_id, signed.headers[NONCE], call.at)
+        if not self._nonces.use(
+            proof.key.secret_id, signed.headers[NONCE], call.at, int(options.nonce_seconds * SECOND)
+        ):
+            raise VendorError("APIGW_NONCE_CONFLICT", "The nonce was used before [gw]")
         if operation is None:
             known = proof.service in OPERATIONS
             raise VendorError(NOT_FOUND if known else "APIGW_SERVICE_NOT_FOUND", "There is no such API [gw]")
@@ -114,15 +118,6 @@ class Gateway:
     def busiest(self) -> dict[tuple[str, str], int]:
         """(operation, region) -> the most requests of one key within any 0.9 s."""
         return self._seconds.busiest()
-
-    def _check_nonce(self, key_id: str, nonce: str, now: int) -> None:
-        kept = int(self._world.options.nonce_seconds * SECOND)
-        while self._nonces and now - next(iter(self._nonces.values())) >= kept:
-            del self._nonces[next(iter(self._nonces))]
-        if (key_id, nonce) in self._nonces:
-            raise VendorError("APIGW_NONCE_CONFLICT", "The nonce was used before [gw]")
-        if kept:
-            self._nonces[key_id, nonce] = now
 
     def _check_region(self, call: Call, proof: Proof) -> None:
         if proof.region != (call.region or NO_REGION):

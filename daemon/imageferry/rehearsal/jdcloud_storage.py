@@ -6,12 +6,11 @@ The rehearsal serves it at ``/{bucket}/{key}``. It writes nothing and lists noth
 from __future__ import annotations
 
 from collections.abc import Mapping
-from email.utils import formatdate
 
 from starlette.responses import Response
 
-from imageferry.core.times import SECOND
 from imageferry.rehearsal.jdcloud_calls import World
+from imageferry.rehearsal.objects import object_headers
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4
 
 
@@ -39,13 +38,7 @@ def _object(world: World, bucket: str, key: str, now: int) -> Response:
     seen = world.store.head(bucket, key, now)
     if seen is None:
         return _bare(world, 404)
-    facts = {
-        "content-length": str(seen.size_at(now)),
-        "content-type": "application/octet-stream",
-        "last-modified": formatdate(min(seen.whole_at, now) // SECOND, usegmt=True),
-        "etag": f'"{seen.etag}"',
-    }
-    return _bare(world, 200, facts)
+    return _bare(world, 200, object_headers(seen, now))
 
 
 def _bare(world: World, status: int, more: Mapping[str, str] | None = None) -> Response:

@@ -69,6 +69,13 @@ class RehearsalOptions:
     unreadable_buckets: frozenset[str] = frozenset()
     """HEAD on these answers 403."""
     roles: frozenset[str] = frozenset({"CVM_QcsRole"})
+    assumable_roles: frozenset[str] = frozenset({"qcs::cam::uin/100000000001:roleName/imageferry"})
+    """Roles for which STS gives out temporary keys."""
+    external_ids: Mapping[str, str] = field(default_factory=dict)
+    """Role -> the external id without which it is not given."""
+    identity_providers: frozenset[str] = frozenset({"rehearsal-idp"})
+    identity_tokens: frozenset[str] = frozenset({"rehearsal-identity-token"})
+    """What the identity providers have signed; everything else is refused."""
     refused_destinations: Mapping[str, str] = field(default_factory=dict)
     """Region -> the code with which copies into it are refused."""
 

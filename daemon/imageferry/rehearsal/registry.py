@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from imageferry.ports import Clock
+from imageferry.rehearsal.aliyun import AliyunRehearsal
+from imageferry.rehearsal.aliyun_options import AliyunOptions
 from imageferry.rehearsal.control import Rehearsal
 from imageferry.rehearsal.huawei import HuaweiRehearsal
 from imageferry.rehearsal.huawei_options import HuaweiOptions
@@ -45,6 +47,7 @@ RehearsalBuilder = Callable[[Any, Clock, random.Random], Rehearsal]
 
 REHEARSALS: Final[dict[str, RehearsalBuilder]] = {
     "tencent": TencentRehearsal,
+    "aliyun": AliyunRehearsal,
     "huawei": HuaweiRehearsal,
     "jdcloud": JdcloudRehearsal,
 }
@@ -52,6 +55,7 @@ REHEARSALS: Final[dict[str, RehearsalBuilder]] = {
 
 OPTIONS: Final[dict[str, type[Options]]] = {
     "tencent": RehearsalOptions,
+    "aliyun": AliyunOptions,
     "huawei": HuaweiOptions,
     "jdcloud": JdcloudOptions,
 }

@@ -164,10 +164,22 @@ class RunningTasks:
             heapq.heappop(self._ends)
         return len(self._ends)
 
-    def start(self, now: int, ends_at: int) -> None:
-        """One more, until ``ends_at``."""
+    def free_at(self, limit: int, now: int) -> int:
+        """When one more may begin, where each that finds ``limit`` others waits for its turn."""
+        over = self.count(now) - limit
+        return now if over < 0 else sorted(self._ends)[over]
+
+    def start(self, now: int, ends_at: int, begins_at: int = 0) -> None:
+        """One more, until ``ends_at``; one that ``begins_at`` a later time takes the place of one that has ended."""
         heapq.heappush(self._ends, ends_at)
-        self.most = max(self.most, self.count(now))
+        if begins_at <= now:
+            self.most = max(self.most, self.count(now))
+
+    def stop(self, ends_at: int) -> None:
+        """One that would have run until ``ends_at`` was stopped."""
+        if ends_at in self._ends:
+            self._ends.remove(ends_at)
+            heapq.heapify(self._ends)
 
 
 class Store:

@@ -8,12 +8,12 @@ own. Objects are at ``/{bucket}/{key}``. Nothing runs in the background and no d
 
 from __future__ import annotations
 
-import heapq
 import random
 import re
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from email.utils import formatdate
+from functools import partial
 from typing import Any, Final
 
 from starlette.requests import Request as HttpRequest
@@ -22,49 +22,31 @@ from starlette.routing import Route
 
 from imageferry.core.times import SECOND, rfc3339
 from imageferry.ports import Clock
-from imageferry.rehearsal.connection import Dropped, Hung, OwnConnection
+from imageferry.rehearsal.connection import OwnConnection, befallen
 from imageferry.rehearsal.control import control_routes
 from imageferry.rehearsal.journal import OK, Journal, Request
+from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
+from imageferry.rehearsal.objects import object_headers
 from imageferry.rehearsal.options import RehearsalOptions
 from imageferry.rehearsal.parameters import VendorError, check_shape, read_object
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4, check_tc3
 from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
+from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
+from imageferry.rehearsal.tencent_actions import ACTIONS, find_action
 from imageferry.rehearsal.tencent_calls import Action, Call, World
-from imageferry.rehearsal.tencent_copies import WANTED as SYNC_WANTED
-from imageferry.rehearsal.tencent_copies import sync_images
-from imageferry.rehearsal.tencent_exports import WANTED as EXPORT_WANTED
-from imageferry.rehearsal.tencent_exports import export_images
-from imageferry.rehearsal.tencent_images import (
-    IMAGES_WANTED,
-    SNAPSHOTS_WANTED,
-    describe_image_quota,
-    describe_images,
-    describe_snapshots,
-    get_caller_identity,
-    image_json,
-)
+from imageferry.rehearsal.tencent_images import image_json
 from imageferry.rehearsal.windows import RateWindows
 
-VERSIONS: Final = {"cvm": "2017-03-12", "cbs": "2017-03-12", "sts": "2018-08-13"}
-
-ACTIONS: Final[dict[str, dict[str, Action]]] = {
-    "cvm": {
-        "DescribeImages": Action(IMAGES_WANTED, describe_images),
-        "DescribeImageQuota": Action({}, describe_image_quota),
-        "ExportImages": Action(EXPORT_WANTED, export_images),
-        "SyncImages": Action(SYNC_WANTED, sync_images),
-    },
-    "cbs": {"DescribeSnapshots": Action(SNAPSHOTS_WANTED, describe_snapshots)},
-    "sts": {"GetCallerIdentity": Action({}, get_caller_identity, needs_region=False)},
-}
-"""Service -> action -> what it does."""
-
+UNSIGNED: Final = "SKIP"
+"""The Authorization of a request that no key signs."""
 LARGEST_BODY: Final = 10 << 20
 
 _KNOWN: Final = frozenset(name for actions in ACTIONS.values() for name in actions)
 _IMAGE_IN_KEY: Final = re.compile(r"img-[a-z0-9]{8}")
 _CLIENT: Final = re.compile(r"[0-9a-zA-Z\-_,;.]{0,128}")
+_GARBAGE: Final = b'{"Response": {"Req'
+"""An answer that was cut off."""
 
 
 class TencentRehearsal:
@@ -73,8 +55,7 @@ class TencentRehearsal:
     def __init__(self, options: RehearsalOptions, clock: Clock, chance: random.Random) -> None:
         self._clock = clock
         self._windows = RateWindows()
-        self._late: list[tuple[int, int, Action, Call]] = []
-        self._put_off = 0
+        self._late = LateWork()
         self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal())
         self.app = OwnConnection(
             routes=[
@@ -162,22 +143,12 @@ class TencentRehearsal:
 
         :raises ValueError: there is no such part.
         """
-        now, store, world = self._settled(), self.world.store, self.world
-        made: dict[str, Callable[[], Any]] = {
-            "images": lambda: [{"Region": i.region, **image_json(i, world, now)} for i in store.every_image(now)],
-            "tasks": lambda: [task.to_json(now) for task in store.tasks],
-            "objects": lambda: list(store.objects(now)),
-            "requests": lambda: {**world.journal.to_json(), "busiest": _pairs(self.busiest(), "entry", "most")},
-            "running": lambda: _pairs(store.most_running(), "scope", "most"),
-            "misbehaviours": lambda: [
-                {"id": s.id, "fault": s.fault.fault, "left": s.left, "hits": s.hits} for s in world.faults.standing()
-            ],
-            "recent": lambda: [each.to_json() for each in world.journal.last],
+        now, world = self._settled(), self.world
+        made = {
+            "images": lambda: [{"Region": i.region, **image_json(i, world, now)} for i in world.store.every_image(now)],
+            **common_parts(world.store, world.faults, world.journal, self.busiest(), now),
         }
-        if not made.keys() >= set(parts):
-            raise ValueError(f"parts: there are only {', '.join(made)}")
-        chosen = parts or [part for part in made if part != "recent"]
-        return {"now": rfc3339(now), "late_work": len(self._late), **{part: made[part]() for part in chosen}}
+        return {"now": rfc3339(now), "late_work": len(self._late), **chosen(made, parts)}
 
     # --- the image API ---------------------------------------------------------------------------------------------
 
@@ -205,20 +176,29 @@ class TencentRehearsal:
         """Everything that is checked before a fault can befall a request: the envelope, the key, the rate."""
         options, headers = self.world.options, signed.headers
         _check_envelope(signed)
-        try:
-            key, service = check_tc3(signed, options.keys, call.at)
-        except SignatureRefused as refused:
-            raise VendorError(refused.code, refused.message) from None
-        rule = _find_action(service, headers["x-tc-action"], headers["x-tc-version"])
+        key_id, service = self._prove(signed, call.at)
+        rule = find_action(service, headers["x-tc-action"], headers["x-tc-version"])
+        if rule.signed and not key_id:
+            raise VendorError("AuthFailure.InvalidAuthorization", "The Authorization header is not a TC3 signature.")
         if call.region or rule.needs_region or options.sts_needs_region:
             _check_region(call.region, options)
         entry = call.region if options.count_rate_by == "region" else headers["host"]
         limit = options.rate(call.action)
-        held = self._windows.arrive((call.action, entry, key.secret_id), self._clock.monotonic())
+        held = self._windows.arrive((call.action, entry, key_id), self._clock.monotonic())
         if limit is not None and held > limit:
             raise VendorError("RequestLimitExceeded", f"{call.action} may be called {limit} times a second.")
         params = read_object(signed.body)
-        return rule, Call(call.action, call.region, params, call.request_id, call.at)
+        return rule, Call(call.action, call.region, params, call.request_id, call.at, key_id)
+
+    def _prove(self, signed: Signed, now: int) -> tuple[str, str]:
+        """(who signed, for which service); who asks STS without a key says so, and is nobody."""
+        if signed.headers.get("authorization") == UNSIGNED:
+            return "", "sts"
+        try:
+            key, service = check_tc3(signed, self.world.keys, now)
+        except SignatureRefused as refused:
+            raise VendorError(refused.code, refused.message) from None
+        return key.secret_id, service
 
     def _carry_out(self, rule: Action, call: Call, fault: Misbehaviour | None) -> tuple[str, Response]:
         if fault is None:
@@ -230,9 +210,8 @@ class TencentRehearsal:
         if fault.work == "done":
             self._work_unseen(rule, call, call.at)
         elif fault.work == "late":
-            self._put_off += 1
-            heapq.heappush(self._late, (call.at + int(fault.after * SECOND), self._put_off, rule, call))
-        return _befallen(fault, self._date())
+            self._late.put_off(call.at + int(fault.after * SECOND), partial(self._work_unseen, rule, call))
+        return self._befallen(fault)
 
     def _work_unseen(self, rule: Action, call: Call, now: int) -> None:
         """Do the work of a request whose answer nobody will see; a refusal is written down instead of answered."""
@@ -244,9 +223,7 @@ class TencentRehearsal:
     def _settled(self) -> int:
         """Do the late work whose time has come; now."""
         now = self.now()
-        while self._late and self._late[0][0] <= now:
-            due, _, rule, call = heapq.heappop(self._late)
-            self._work_unseen(rule, call, due)
+        self._late.settle(now)
         return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
@@ -263,6 +240,11 @@ class TencentRehearsal:
     def _envelope(self, fields: dict[str, Any]) -> Response:
         return JSONResponse({"Response": fields}, media_type=self.world.options.answer_type, headers=self._date())
 
+    def _befallen(self, fault: Misbehaviour) -> tuple[str, Response]:
+        outcome, response = befallen(fault, _GARBAGE)
+        response.headers.update(self._date())
+        return outcome, response
+
     def _date(self) -> dict[str, str]:
         return {"date": formatdate(self.now() / SECOND, usegmt=True)}
 
@@ -275,9 +257,9 @@ class TencentRehearsal:
         call = Call(HEAD_OBJECT, region, {"ImageIds": _IMAGE_IN_KEY.findall(key)[:1], "BucketName": bucket}, "", now)
         delay, fault = self.world.faults.strike_answer(call.aim())
         if fault is not None:
-            outcome, response = _befallen(fault, self._date())
+            outcome, response = self._befallen(fault)
         else:
-            response = self._head(_signed_head(request), bucket, key, now)
+            response = self._head(signed_parts(request, b""), bucket, key, now)
             outcome = f"http {response.status_code}"
         self._write_down(call, outcome)
         if delay > 0:
@@ -287,7 +269,7 @@ class TencentRehearsal:
     def _head(self, signed: Signed, bucket: str, key: str, now: int) -> Response:
         options = self.world.options
         try:
-            _, region = check_sigv4(signed, options.keys, now)
+            _, region = check_sigv4(signed, self.world.keys, now)
         except SignatureRefused:
             return self._bare(403)
         if bucket not in options.buckets:
@@ -303,13 +285,7 @@ class TencentRehearsal:
         shown = self.world.store.head(bucket, key, now)
         if shown is None:
             return self._bare(404)
-        facts = {
-            "content-length": str(shown.size_at(now)),
-            "content-type": "application/octet-stream",
-            "last-modified": formatdate(min(shown.whole_at, now) // SECOND, usegmt=True),
-            "etag": f'"{shown.etag}"',
-        }
-        return self._bare(200, facts)
+        return self._bare(200, object_headers(shown, now))
 
     def _bare(self, status: int, more: Mapping[str, str] | None = None) -> Response:
         request_id = {"x-cos-request-id": f"{self.world.chance.getrandbits(96):024x}"}
@@ -331,17 +307,6 @@ def _check_envelope(signed: Signed) -> None:
         raise VendorError("InvalidParameter", "X-TC-RequestClient is too long or has other characters than allowed.")
 
 
-def _find_action(service: str, name: str, version: str) -> Action:
-    actions = ACTIONS.get(service)
-    if actions is None:
-        raise VendorError("NoSuchProduct", f"The product `{service}` does not exist.")
-    if version != VERSIONS[service]:
-        raise VendorError("NoSuchVersion", f"The version `{version}` does not exist.")
-    if name not in actions:
-        raise VendorError("InvalidAction", f"The action `{name}` does not exist.")
-    return actions[name]
-
-
 def _check_region(region: str, options: RehearsalOptions) -> None:
     if not region:
         raise VendorError("MissingParameter", "The request is missing a required header `X-TC-Region`.")
@@ -352,25 +317,3 @@ def _check_region(region: str, options: RehearsalOptions) -> None:
 def _perform(rule: Action, world: World, call: Call, now: int) -> dict[str, Any]:
     check_shape(call.params, rule.wanted)
     return rule.perform(world, call, now)
-
-
-def _befallen(fault: Misbehaviour, date: Mapping[str, str]) -> tuple[str, Response]:
-    """(what is written down, the answer) for a fault of the connection or of what stands before the API."""
-    done = "" if fault.work == "none" else f", work {fault.work}"
-    if fault.fault == "drop":
-        return f"drop{done}", Dropped()
-    if fault.fault == "hang":
-        return f"hang{done}", Hung()
-    if fault.fault == "garbage":
-        return f"garbage{done}", Response(b'{"Response": {"Req', 200, {**date, "content-type": "application/json"})
-    page = Response(b"<html>rehearsed</html>", fault.status, {**date, "content-type": "text/html"})
-    return f"http {fault.status}{done}", page
-
-
-def _signed_head(request: HttpRequest) -> Signed:
-    path = request.scope["raw_path"].decode("ascii")
-    return Signed(request.method, path, request.url.query, dict(request.headers.items()), b"")
-
-
-def _pairs(counts: Mapping[tuple[str, str], int], second: str, number: str) -> list[dict[str, Any]]:
-    return [{"action": action, second: other, number: count} for (action, other), count in sorted(counts.items())]

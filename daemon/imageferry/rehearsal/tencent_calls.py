@@ -8,13 +8,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from imageferry.core.times import SECOND
 from imageferry.rehearsal.journal import Journal
 from imageferry.rehearsal.misbehaviour import Aim, Misbehaviours
-from imageferry.rehearsal.options import RehearsalOptions
+from imageferry.rehearsal.options import AcceptedKey, RehearsalOptions
 from imageferry.rehearsal.parameters import VendorError, Wanted
 from imageferry.rehearsal.store import Store, StoredImage
 
@@ -30,6 +30,13 @@ class World:
     store: Store
     faults: Misbehaviours
     journal: Journal
+    sessions: list[AcceptedKey] = field(default_factory=list)
+    """Temporary keys that were given out."""
+
+    @property
+    def keys(self) -> list[AcceptedKey]:
+        """Every key that may be let in."""
+        return [*self.options.keys, *self.sessions]
 
     def duration(self, seconds: float) -> int:
         """Microseconds that a task takes which usually takes ``seconds``."""
@@ -51,6 +58,8 @@ class Call:
     request_id: str
     at: int
     """When it arrived, microseconds by the rehearsal's clock."""
+    key_id: str = ""
+    """Whose key signed it; empty where none did."""
 
     def flag(self, name: str) -> bool:
         """A boolean parameter; false when it is not given."""
@@ -74,6 +83,7 @@ class Action(NamedTuple):
     wanted: Mapping[str, Wanted]
     perform: Callable[[World, Call, int], dict[str, Any]]
     needs_region: bool = True
+    signed: bool = True
 
 
 def check_ids(ids: Sequence[str], most: int, options: RehearsalOptions) -> None:

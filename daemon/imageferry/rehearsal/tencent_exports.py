@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from imageferry.core.times import SECOND
 from imageferry.rehearsal.misbehaviour import Aim, Fault, Misbehaviour
+from imageferry.rehearsal.objects import written
 from imageferry.rehearsal.options import RehearsalOptions
 from imageferry.rehearsal.parameters import BOOLEAN, STRING, STRINGS, VendorError, Wanted
 from imageferry.rehearsal.store import GIB, Disk, StoredImage, StoredObject, Task
@@ -206,18 +206,6 @@ def _path(prefix: str, image: StoredImage, disk: Disk, call: Call, options: Rehe
 
 
 def _object(world: World, call: Call, disk: Disk, faults: dict[Fault, Misbehaviour], ends_at: int) -> StoredObject:
-    late = world.options.object_late_seconds + _after(faults, "object_late")
-    grows = world.options.object_grows_seconds + _after(faults, "object_grows")
     packed = 1 if call.params.get("ExportFormat") in (None, "RAW") else PACKED
-    appears_at = ends_at + int(late * SECOND)
-    return StoredObject(
-        size=0 if "object_empty" in faults else disk.size_gib * GIB // packed,
-        etag=world.store.new_etag(),
-        appears_at=appears_at,
-        whole_at=appears_at + int(grows * SECOND),
-    )
-
-
-def _after(faults: dict[Fault, Misbehaviour], kind: Fault) -> float:
-    fault = faults.get(kind)
-    return fault.after if fault is not None else 0.0
+    size = disk.size_gib * GIB // packed
+    return written(world.options, faults, size=size, etag=world.store.new_etag(), ends_at=ends_at)

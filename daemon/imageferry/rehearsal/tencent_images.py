@@ -91,18 +91,6 @@ def describe_snapshots(world: World, call: Call, now: int) -> dict[str, Any]:
     return {"TotalCount": len(found), "SnapshotSet": found[offset : offset + limit]}
 
 
-def get_caller_identity(world: World, _call: Call, _now: int) -> dict[str, Any]:
-    """Whose key it is (service sts)."""
-    account = world.options.account_id
-    return {
-        "Type": "CAMUser",
-        "AccountId": account,
-        "UserId": account,
-        "PrincipalId": account,
-        "Arn": f"qcs::cam::uin/{account}:uin/{account}",
-    }
-
-
 def state_of(image: StoredImage, options: RehearsalOptions, now: int) -> str:
     """The word for an image's state."""
     if now < image.ready_at:

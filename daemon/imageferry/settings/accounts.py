@@ -25,13 +25,15 @@ from imageferry.clouds.facts import FACTS
 from imageferry.core.account import Account, Backoff, Polls, Timeouts
 from imageferry.core.facts import CloudFacts, KindLimit, LaneKind
 from imageferry.core.units import Duration, Rate, duration_text
-from imageferry.settings.credentials import STRICT, Made, credential_spec, credentials_of, either, literal
+from imageferry.settings.credentials import STRICT, credential_spec, credentials_of, either, literal
+from imageferry.settings.roles import Made, stray
 from imageferry.wording import fault, shown
 
 _TIMEOUTS: Final = Timeouts()
 _POLLS: Final = Polls()
 _BACKOFF: Final = Backoff()
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
+_SWITCHES: Final = sorted({name for facts in FACTS.values() for name in facts.switches})
 _REGION: Final = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 
 
@@ -187,7 +189,8 @@ class AccountShape(BaseModel):
 def account_union() -> Made:
     """The annotation of any cloud's account, told apart by ``cloud``; an unknown cloud's is still looked through."""
     members = [Annotated[_account_model(facts), Tag(name)] for name, facts in FACTS.items()]
-    unknown = create_model("UnknownCloud", __base__=AccountShape, cloud=(literal(*FACTS), ...))
+    any_switch: dict[str, Made] = {name: (Any, Field(default=None, exclude=True)) for name in _SWITCHES}
+    unknown = create_model("UnknownCloud", __base__=AccountShape, cloud=(literal(*FACTS), ...), **any_switch)
 
     def member(value: object) -> str:
         cloud = value.get("cloud") if isinstance(value, Mapping) else None
@@ -202,7 +205,22 @@ def _account_model(facts: CloudFacts) -> Made:
         __base__=AccountShape,
         cloud=(literal(facts.name), Field(description="the cloud")),
         credentials=(credentials_of(facts), Field(default={"source": "chain"}, validate_default=True)),
+        **_switches(facts),
     )
+
+
+def _switches(facts: CloudFacts) -> dict[str, Made]:
+    """The cloud's own switches, and those of other clouds, which are refused by their owner's name."""
+    own: dict[str, Made] = {
+        name: (literal(*switch.words), Field(default=switch.words[0], description=switch.meaning))
+        for name, switch in facts.switches.items()
+    }
+    return {**{name: stray(_others(name, facts)) for name in _SWITCHES}, **own}
+
+
+def _others(name: str, facts: CloudFacts) -> str:
+    titles = " and ".join(each.title for each in FACTS.values() if name in each.switches)
+    return f'the key "{name}" is for {titles} only; expected no such key for {facts.title}; remove it'
 
 
 def account(name: str, shape: AccountShape) -> Account:
@@ -223,6 +241,7 @@ def account(name: str, shape: AccountShape) -> Account:
         polls=Polls(**shape.poll.model_dump()),
         timeouts=Timeouts(**shape.timeouts.model_dump(by_alias=True)),
         backoff=Backoff(**shape.backoff.model_dump()),
+        switches={name: getattr(shape, name) for name in facts.switches},
     )
 
 

@@ -6,7 +6,7 @@ Called by ``accounts`` alone. It fetches no key from anywhere: it only says wher
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Final, Literal, TypeAlias, Union
+from typing import Annotated, Any, Final, Literal, Union
 
 from pydantic import (
     AfterValidator,
@@ -23,6 +23,7 @@ from pydantic import (
 
 from imageferry.core.account import CredentialSpec
 from imageferry.core.facts import CloudFacts
+from imageferry.settings.roles import Made, role_checks, role_fields, role_of
 from imageferry.wording import fault
 
 STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
@@ -30,9 +31,6 @@ STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 SOURCES: Final = ("chain", "env", "file", "instance", "oidc", "static")
 """Where credentials may come from."""
-
-Made: TypeAlias = Any
-"""A model or annotation made from a cloud's facts at import; no checker can know it."""
 
 
 class FileCredentials(BaseModel):
@@ -57,14 +55,25 @@ def credentials_of(facts: CloudFacts) -> Made:
     optional: dict[str, Made] = {
         word: (secret | None, Field(default=None, min_length=1)) for word in facts.optional_credential_words
     }
-    stray: dict[str, Made] = {word: (Annotated[Any, BeforeValidator(_stray)], None) for word in keys_of_static(facts)}
+    read_with_static = Field(default=None, exclude=True)
+    strays: dict[str, Made] = {
+        word: (Annotated[Any, BeforeValidator(_stray)], read_with_static) for word in keys_of_static(facts)
+    }
+    shared |= role_fields(facts)
+    checks = role_checks(facts)
     source: Made = (Annotated[literal(*SOURCES), AfterValidator(_offered(facts))], "chain")
     title = facts.name.title()
     keys = create_model(
-        f"{title}Keys", __base__=_Strict, source=(literal("static"), ...), **words, **optional, **shared
+        f"{title}Keys",
+        __base__=_Strict,
+        __validators__=checks,
+        source=(literal("static"), ...),
+        **words,
+        **optional,
+        **shared,
     )
-    file = create_model(f"{title}File", __base__=FileCredentials, **stray, **shared)
-    asked = create_model(f"{title}Asked", __base__=_Strict, source=source, **stray, **shared)
+    file = create_model(f"{title}File", __base__=FileCredentials, __validators__=checks, **strays, **shared)
+    asked = create_model(f"{title}Asked", __base__=_Strict, __validators__=checks, source=source, **strays, **shared)
     members = (Annotated[keys, Tag("static")], Annotated[file, Tag("file")], Annotated[asked, Tag("asked")])
     return Annotated[either(members), Discriminator(_form), BeforeValidator(_no_text)]
 
@@ -113,6 +122,7 @@ def credential_spec(given: Mapping[str, Any], facts: CloudFacts) -> CredentialSp
         profile=given.get("profile"),
         path=given.get("path"),
         projects=given.get("projects", {}),
+        role=role_of(given, facts),
     )
 
 

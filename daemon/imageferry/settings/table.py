@@ -19,6 +19,7 @@ from imageferry.publishers.specs import Spec as PublisherSpec
 from imageferry.settings.accounts import AccountShape
 from imageferry.settings.blueprint import Blueprint
 from imageferry.settings.credentials import FileCredentials, keys_of_static
+from imageferry.settings.roles import role_keys
 from imageferry.sources.specs import Spec as SourceSpec
 from imageferry.wording import kinds_of
 
@@ -43,7 +44,7 @@ def settings_table() -> str:
     """Markdown: every key with its default and meaning, then what each cloud makes of the defaults."""
     rows = [row for row in _rows(Blueprint, "") if not row.key.startswith("accounts")]
     rows[-2:-2] = [*_CREDENTIALS, *_words(), *_rows(FileCredentials, "accounts.<name>.credentials.", leave={"source"})]
-    rows[-2:-2] = _rows(AccountShape, "accounts.<name>.", leave={"cloud", "credentials"})
+    rows[-2:-2] = [*_rows(AccountShape, "accounts.<name>.", leave={"cloud", "credentials"}), *_switches()]
     rows += [*_members(SourceSpec, "sources"), *_members(PublisherSpec, "publishers")]
     lines = [f"| `{row.key}` | {row.default} | {row.meaning} |" for row in rows]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *lines, "", *_clouds(), ""])
@@ -70,6 +71,15 @@ def _words() -> Iterator[_Row]:
             )
         if meaning := facts.notes.get("projects"):
             yield _Row("accounts.<name>.credentials.projects", "", f"{name}: {meaning}")
+    for key, default, meaning in role_keys():
+        yield _Row(f"accounts.<name>.credentials.{key}", default, meaning)
+
+
+def _switches() -> Iterator[_Row]:
+    for name, facts in FACTS.items():
+        for key, switch in facts.switches.items():
+            words = " or ".join(f"`{word}`" for word in switch.words)
+            yield _Row(f"accounts.<name>.{key}", f"`{switch.words[0]}`", f"{name}: {words}; {switch.meaning}")
 
 
 def _members(union: object, section: str) -> Iterator[_Row]:

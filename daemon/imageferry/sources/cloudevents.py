@@ -3,8 +3,8 @@
 It never raises on what a stranger wrote: what cannot be read comes back as :class:`~imageferry.ports.Unreadable` with
 its reason. It does not look at accounts or policies, and believes no fact of an event but who and where.
 
-The daemon's own type has a fast path (one typed decode). Whatever the fast path does not take whole goes the slow
-way, which alone finds reasons; the fast path takes nothing that the slow way would refuse or read differently.
+The daemon's own type has a fast path in ``quick``. Whatever that does not take whole goes the slow way, which is here
+and alone finds reasons.
 """
 
 from __future__ import annotations
@@ -14,15 +14,18 @@ import re
 from base64 import b64decode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
 from cloudevents.core.exceptions import CloudEventValidationError
 from cloudevents.core.v1.event import CloudEvent
 
-from imageferry.core.image import CLOUD_NAMES, CloudName
-from imageferry.ports import Delivery, Sighting, Unreadable
+from imageferry.core.image import CLOUD_NAMES
+from imageferry.ports import Delivery, Headers, Sighting, Unreadable
+from imageferry.sources.headers import CONTENT_TYPE, is_binary, telling
+from imageferry.sources.mapping import Mapper
+from imageferry.sources.quick import ACCOUNT_PATTERN, ID_PATTERN, NAME_PATTERN, Time, quick
 
 READY: Final = "io.imageferry.image.ready"
 """The daemon's own event type."""
@@ -33,58 +36,9 @@ LARGEST: Final = 1_048_576
 EnvelopeReader = Callable[[Mapping[str, Any]], list[Sighting] | None]
 """A cloud's reader of its own envelopes: None when it is not theirs, ValueError with the reason when it is broken."""
 
-Headers = Sequence[tuple[str, bytes | None]]
-
-_ID_PATTERN: Final = r"\A[^\x00-\x1f\x7f]{1,1024}\Z"
-_NAME_PATTERN: Final = r"\A[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z"
-_ACCOUNT_PATTERN: Final = r"\A[^\x00-\x1f\x7f]{1,128}\Z"
-
-_Text = Annotated[str, msgspec.Meta(min_length=1)]
-_Id = Annotated[str, msgspec.Meta(pattern=_ID_PATTERN)]
-_Name = Annotated[str, msgspec.Meta(pattern=_NAME_PATTERN)]
-_Time = Annotated[datetime, msgspec.Meta(tz=True)]
-
-
-class _Data(msgspec.Struct, forbid_unknown_fields=True):
-    """Our own data, with its facts unjudged.
-
-    Surplus fields are left to the slow way, and the facts are decoded whole: what the decoder skips it does not
-    check, and so it would take broken UTF-8 there.
-    """
-
-    cloud: CloudName
-    region: _Name
-    image_id: _Name
-    account: Annotated[str, msgspec.Meta(pattern=_ACCOUNT_PATTERN)] | None = None
-    image: Any = None
-
-
-class _Attributes(msgspec.Struct, forbid_unknown_fields=True):
-    specversion: Literal["1.0"]
-    type: Literal["io.imageferry.image.ready"]
-    id: _Id
-    source: _Id
-    time: _Time | None = None
-    subject: _Text | None = None
-    dataschema: _Text | None = None
-    partitionkey: Any = None
-    traceparent: Any = None
-    tracestate: Any = None
-
-
-class _Event(_Attributes, kw_only=True, forbid_unknown_fields=True):
-    datacontenttype: _Text | None = None
-    data: _Data
-
-
-_event: Final = msgspec.json.Decoder(_Event).decode
-_data: Final = msgspec.json.Decoder(_Data).decode
 _parts: Final = msgspec.json.Decoder(list[msgspec.Raw]).decode
 
 _JSON_TYPE: Final = re.compile(r"(application|text)/([a-z0-9.-]+\+)?json\s*(;.*)?", re.IGNORECASE)
-_CONTENT_TYPE: Final = "content-type"
-_STRUCTURED: Final = b"application/cloudevents"
-_PLAIN_JSON: Final = (b"application/json", b"application/json; charset=utf-8")
 _QUOTED: Final = 60
 
 
@@ -95,65 +49,108 @@ class Told(NamedTuple):
     facts: Mapping[str, Any]
 
 
-class Codec:
-    """Reads deliveries; ``readers`` are the clouds' readers of their own envelopes, asked in this order."""
+class _Origin(NamedTuple):
+    """Where a value came from, and what its event's source is where it names none itself."""
 
-    def __init__(self, readers: Sequence[EnvelopeReader]) -> None:
+    place: str
+    bare_source: str | None
+    mapped_source: str
+    headers: Headers = ()
+
+    def unreadable(self, reason: str, body: bytes) -> Unreadable:
+        return Unreadable(self.place, reason, body, self.headers)
+
+
+class Codec:
+    """Reads deliveries.
+
+    :param readers: the clouds' readers of their own envelopes, asked in this order.
+    :param mappers: read what is no event of ours and no record of a cloud; the first that can wins.
+    """
+
+    def __init__(self, readers: Sequence[EnvelopeReader], mappers: Sequence[Mapper] = ()) -> None:
         self._readers = tuple(readers)
+        self._mappers = tuple(mappers)
         self._log = structlog.get_logger(__name__)
 
     def read(
-        self, body: bytes | None, origin: str, headers: Headers = (), *, bare_source: str | None = None
+        self,
+        body: bytes | None,
+        origin: str,
+        headers: Headers = (),
+        *,
+        bare_source: str | None = None,
+        mapped_source: str = "",
     ) -> list[Delivery]:
         """Everything that one message, line or request says.
 
         :param origin: where it came from, unique for this delivery; becomes the source of what is unreadable.
         :param headers: a Kafka message's headers; ``ce_*`` among them mean binary mode.
         :param bare_source: also take our event's data without an event around it; this is then the event's source.
+        :param mapped_source: the event's source where a mapping reads what is no CloudEvent.
         """
-        quick = _quick(body, headers) if body is not None else None
-        if quick is not None:
-            return [quick]
-        return [t.sighting if isinstance(t, Told) else t for t in self.told(body, origin, headers, bare_source)]
+        known = quick(body, headers) if body is not None and len(body) <= LARGEST else None
+        if known is not None:
+            return [known]
+        found = self.told(body, origin, headers, bare_source, mapped_source)
+        return [t.sighting if isinstance(t, Told) else t for t in found]
 
     def told(
-        self, body: bytes | None, origin: str, headers: Headers = (), bare_source: str | None = None
+        self,
+        body: bytes | None,
+        origin: str,
+        headers: Headers = (),
+        bare_source: str | None = None,
+        mapped_source: str = "",
     ) -> list[Told | Unreadable]:
         """The same with the facts that events claim, always the slow way."""
         kept = (body or b"")[:LARGEST]
+        whence = _Origin(origin, bare_source, mapped_source, telling(headers))
         try:
             raw = _sound(body)
-            if _is_binary(headers):
-                return self._object(_from_headers(headers, raw), raw, origin, None)
+            if is_binary(headers):
+                return self._object(_from_headers(headers, raw), raw, whence._replace(bare_source=None))
             value = _json(raw)
             parts = [bytes(part) for part in _parts(raw)] if isinstance(value, list) else []
         except RecursionError:
-            return [Unreadable(origin, "JSON that is nested too deeply", kept)]
+            return [whence.unreadable("JSON that is nested too deeply", kept)]
         except _Wrong as wrong:
-            return [Unreadable(origin, str(wrong), kept)]
+            return [whence.unreadable(str(wrong), kept)]
         if not isinstance(value, list):
-            return self._object(value, raw, origin, bare_source)
+            return self._object(value, raw, whence)
         if not value:
-            return [Unreadable(origin, "the batch is empty", raw)]
+            return [whence.unreadable("the batch is empty", raw)]
         rows = enumerate(zip(value, parts, strict=True))
-        return [told for i, (one, part) in rows for told in self._object(one, part, f"{origin}#{i}", bare_source)]
+        return [
+            told for i, (one, part) in rows for told in self._object(one, part, whence._replace(place=f"{origin}#{i}"))
+        ]
 
-    def _object(self, value: object, raw: bytes, origin: str, bare_source: str | None) -> list[Told | Unreadable]:
+    def _object(self, value: object, raw: bytes, whence: _Origin) -> list[Told | Unreadable]:
         try:
-            return self._understood(value, raw, bare_source)
+            return self._understood(value, raw, whence)
         except _Wrong as wrong:
-            return [Unreadable(origin, str(wrong), raw)]
+            return [whence.unreadable(str(wrong), raw)]
 
-    def _understood(self, value: object, raw: bytes, bare_source: str | None) -> list[Told | Unreadable]:
+    def _understood(self, value: object, raw: bytes, whence: _Origin) -> list[Told | Unreadable]:
         if not isinstance(value, dict):
             raise _Wrong(f"this is {_kind(value)}; a JSON object, or an array of objects, was expected")
         if value.get("type") == READY:
             return [_own(value)]
-        if bare_source is not None and "specversion" not in value and ("image_id" in value or "cloud" in value):
-            return [_bare(value, raw, bare_source)]
-        return [Told(sighting, {}) for sighting in self._from_vendor(value)]
+        if whence.bare_source is not None and self._is_bare(value):
+            return [_bare(value, raw, whence.bare_source)]
+        sightings = self._from_vendor(value)
+        if sightings is not None:
+            return [Told(sighting, {}) for sighting in sightings]
+        if self._mappers:
+            return [self._mapped(value, raw, whence.mapped_source)]
+        raise _Wrong(_why_nobody_reads(value))
 
-    def _from_vendor(self, value: dict[str, Any]) -> list[Sighting]:
+    def _is_bare(self, value: Mapping[str, Any]) -> bool:
+        """Our data alone; beside a mapping, which may be meant for the same words, only where all of it is there."""
+        words = [name in value for name in ("cloud", "region", "image_id")]
+        return "specversion" not in value and (all(words) if self._mappers else words[0] or words[2])
+
+    def _from_vendor(self, value: dict[str, Any]) -> list[Sighting] | None:
         for reader in self._readers:
             try:
                 found = reader(value)
@@ -165,35 +162,26 @@ class Codec:
                 raise _Wrong(f"its reader failed with {type(error).__name__}; this is a fault of imageferry") from error
             if found is not None:
                 return found
-        raise _Wrong(_why_nobody_reads(value))
-
-
-def _quick(body: bytes, headers: Headers) -> Sighting | None:
-    """The own type in one typed decode; None leaves it to the slow way."""
-    if len(body) > LARGEST:
         return None
-    try:
-        if headers and _is_binary(headers):
-            attributes: _Attributes = msgspec.convert(_quick_attributes(headers), _Attributes)
-            data = _data(body)
-        else:
-            event = _event(body)
-            attributes, data = event, event.data
-    except (ValueError, RecursionError):
-        return None
-    return Sighting(attributes.source, attributes.id, data.cloud, data.account, data.region, data.image_id)
 
-
-def _quick_attributes(headers: Headers) -> dict[str, str]:
-    attributes = {}
-    for key, value in headers:
-        if value is None:
-            raise ValueError
-        if key[:3] == "ce_":
-            attributes[key[3:]] = value.decode()
-        elif key.lower().startswith("ce_") or (key.lower() == _CONTENT_TYPE and value.lower() not in _PLAIN_JSON):
-            raise ValueError
-    return attributes
+    def _mapped(self, value: Mapping[str, Any], raw: bytes, source: str) -> Told:
+        """What the first mapping makes of it that can make anything of it."""
+        reasons: list[str] = []
+        for mapper in self._mappers:
+            try:
+                data, event_id = mapper.read(value)
+            except ValueError as error:
+                reasons.append(str(error))
+                continue
+            who = _who_and_where(data, "what the mapping yields")
+            known = {"source": source, "id": hashlib.sha256(raw.strip()).hexdigest()}
+            if _is_event(value):
+                known = {name: value[name] for name in known}
+            if event_id is not None:
+                known["id"] = event_id
+            _check_names(known)
+            return Told(Sighting(known["source"], known["id"], *who), _facts(data))
+        raise _Wrong("; ".join(dict.fromkeys(reasons)))
 
 
 class _Wrong(Exception):
@@ -219,22 +207,12 @@ def _json(raw: bytes) -> object:
         raise _Wrong(f"not JSON: {error}") from error
 
 
-def _is_binary(headers: Headers) -> bool:
-    binary = False
-    for key, value in headers:
-        name = key.lower()
-        if name == _CONTENT_TYPE and value is not None and value.lower().startswith(_STRUCTURED):
-            return False
-        binary = binary or name.startswith("ce_")
-    return binary
-
-
 def _from_headers(headers: Headers, raw: bytes) -> dict[str, Any]:
     """A binary-mode message as the object that structured mode would have had."""
     event: dict[str, Any] = {}
     for key, value in headers:
         name = key.lower()
-        attribute = name[3:] if name.startswith("ce_") else "datacontenttype" if name == _CONTENT_TYPE else None
+        attribute = name[3:] if name.startswith("ce_") else "datacontenttype" if name == CONTENT_TYPE else None
         if attribute is not None and value is not None:
             try:
                 event[attribute] = value.decode()
@@ -280,7 +258,7 @@ def _check_attributes(event: Mapping[str, Any]) -> None:
     attributes = {k: v for k, v in event.items() if v is not None and k not in {"data", "data_base64"}}
     if (moment := attributes.pop("time", None)) is not None:
         try:
-            attributes["time"] = msgspec.convert(moment, _Time)
+            attributes["time"] = msgspec.convert(moment, Time)
         except msgspec.ValidationError as error:
             raise _Wrong(f"time {_quote(moment)} is not an RFC 3339 time with its zone") from error
     missing = [name for name in ("specversion", "id", "source", "type") if name not in attributes]
@@ -292,9 +270,18 @@ def _check_attributes(event: Mapping[str, Any]) -> None:
     except CloudEventValidationError as error:
         said = [f"{str(problems[0]).rstrip('.')}" for problems in error.errors.values()]
         raise _Wrong(f"not a CloudEvent 1.0: {'; '.join(said)}") from error
+    _check_names(attributes)
+
+
+def _check_names(attributes: Mapping[str, Any]) -> None:
     for name in ("id", "source"):
-        if not re.search(_ID_PATTERN, attributes[name]):
+        if not re.search(ID_PATTERN, attributes[name]):
             raise _Wrong(f"{name} is longer than 1024 characters or has control characters in it")
+
+
+def _is_event(value: Mapping[str, Any]) -> bool:
+    """Whether it is a CloudEvent, if not one of ours: such a one has a name of its own."""
+    return all(isinstance(value.get(name), str) for name in ("specversion", "id", "source", "type"))
 
 
 _SOME_TIME: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
@@ -313,7 +300,7 @@ def _who_and_where(data: object, where: str) -> tuple[str, str | None, str, str]
     if data["cloud"] not in CLOUD_NAMES:
         raise _Wrong(f"cloud {_quote(data['cloud'])} is unknown; expected one of {', '.join(CLOUD_NAMES)}")
     account = data.get("account")
-    for name, pattern in (("region", _NAME_PATTERN), ("image_id", _NAME_PATTERN), ("account", _ACCOUNT_PATTERN)):
+    for name, pattern in (("region", NAME_PATTERN), ("image_id", NAME_PATTERN), ("account", ACCOUNT_PATTERN)):
         if data.get(name) is not None and not re.search(pattern, data[name]):
             raise _Wrong(f"{name} {_quote(data[name])} is not a name that a cloud gives")
     return data["cloud"], account, data["region"], data["image_id"]

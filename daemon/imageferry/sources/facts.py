@@ -91,3 +91,5 @@ _READERS: Final[Mapping[str, Reader]] = {
     "created_at": _moment,
     "is_copy": _flag,
 }
+FACT_NAMES: Final = tuple(_READERS)
+"""Every fact that an event may claim."""

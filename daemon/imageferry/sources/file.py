@@ -22,6 +22,7 @@ from anyio.abc import TaskStatus
 from imageferry.errors import SourceFailed
 from imageferry.ports import Clock, Delivery, Intake, Unreadable
 from imageferry.sources.cloudevents import LARGEST, Codec, EnvelopeReader
+from imageferry.sources.mapping import mappers
 from imageferry.sources.specs import FileSpec
 from imageferry.telemetry.metrics import Metrics
 
@@ -108,7 +109,7 @@ class FileSource:
     ) -> None:
         self.name = name
         self._path = spec.path
-        self._codec = Codec(readers)
+        self._codec = Codec(readers, mappers(spec.mapping))
         self._clock = clock
         self._lag = metrics.source_lag.labels(self.type, spec.path)
         self._standard_input = standard_input
@@ -193,7 +194,7 @@ class FileSource:
         self._drained = True
 
     def _readable(self, text: bytes) -> bool:
-        return not any(isinstance(one, Unreadable) for one in self._codec.read(text, "", bare_source=self._source))
+        return not any(isinstance(one, Unreadable) for one in self._read(text, ""))
 
     async def _accept_tail(self, accept: Intake) -> None:
         if self._lines.tail:
@@ -209,12 +210,15 @@ class FileSource:
         return [one for line in lines if line.text.strip() for one in self._read_line(line)]
 
     def _read_line(self, line: Line) -> list[Delivery]:
-        found = self._codec.read(line.text.strip(), "", bare_source=self._source)
+        found = self._read(line.text.strip(), "")
         if not any(isinstance(one, Unreadable) for one in found):
             return found
         # The content is part of the name: another file's third line at this path is another delivery.
         origin = f"{self._source}:{line.number}#{hashlib.sha256(line.text).hexdigest()[:12]}"
-        return self._codec.read(line.text.strip(), origin, bare_source=self._source)
+        return self._read(line.text.strip(), origin)
+
+    def _read(self, text: bytes, origin: str) -> list[Delivery]:
+        return self._codec.read(text, origin, bare_source=self._source, mapped_source=self._source)
 
     @property
     def _source(self) -> str:

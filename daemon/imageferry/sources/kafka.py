@@ -15,6 +15,7 @@ import hashlib
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -27,6 +28,7 @@ from imageferry.errors import SourceFailed
 from imageferry.kafkaconn import Ear, UnusableTls, attached, client_options, speaking
 from imageferry.ports import Clock, Delivery, Intake
 from imageferry.sources.cloudevents import Codec, EnvelopeReader
+from imageferry.sources.mapping import mappers
 from imageferry.sources.offsets import Batch, Offsets, Partition
 from imageferry.sources.specs import KafkaSpec
 from imageferry.telemetry.metrics import Metrics
@@ -89,7 +91,7 @@ class KafkaSource:
     ) -> None:
         self.name = name
         self._spec = spec
-        self._codec = Codec(readers)
+        self._codec = Codec(readers, mappers(spec.mapping))
         self._clock = clock
         self._metrics = metrics
         self._member = instance_id(spec, host)
@@ -225,8 +227,9 @@ class KafkaSource:
 
     async def _parsed(self, fetched: Mapping[Any, Sequence[Any]], epoch: int) -> Batch:
         deliveries: list[Delivery] = []
-        read, turn = self._codec.read, self._clock.monotonic() + _SLICE
+        turn = self._clock.monotonic() + _SLICE
         for tp, messages in fetched.items():
+            read = partial(self._codec.read, mapped_source=f"kafka:{tp.topic}")
             for count, message in enumerate(messages):
                 origin = f"kafka:{tp.topic}[{tp.partition}]@{message.offset}"
                 size = len(message.value or b"")

@@ -5,12 +5,14 @@ Nothing here opens anything. A secret's ``*_file`` sibling is read by settings b
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, StringConstraints
 
 from imageferry.core.units import Duration
 from imageferry.kafkaconn import KafkaConnection, Topics
+from imageferry.sources.mapping import Mapper, MappingSpec
 
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True)
 
@@ -30,6 +32,7 @@ class KafkaSpec(KafkaConnection):
         pattern=r"^[A-Za-z0-9._-]+$",
         description="Names this daemon within the group, the same after a restart; default: the host's name",
     )
+    mapping: MappingSpec | None = None
 
 
 class FileSpec(BaseModel):
@@ -39,6 +42,7 @@ class FileSpec(BaseModel):
 
     type: Literal["file"] = "file"
     path: str = Field(min_length=1, description="A path that need not exist yet, or - for standard input")
+    mapping: MappingSpec | None = None
 
 
 class WebhookSpec(BaseModel):
@@ -51,7 +55,8 @@ class WebhookSpec(BaseModel):
     path: Annotated[str, StringConstraints(pattern=r"^/[^\s?#]*$")] = Field(
         default="/events", description="The path that takes events"
     )
-    secret: SecretStr = Field(description="What a sender proves itself by; or secret_file")
+    secret: SecretStr = Field(min_length=1, description="What a sender proves itself by; or secret_file")
+    mapping: MappingSpec | None = None
 
 
 class PollingSpec(BaseModel):
@@ -66,3 +71,9 @@ class PollingSpec(BaseModel):
 
 Spec = Annotated[KafkaSpec | FileSpec | WebhookSpec | PollingSpec, Field(discriminator="type")]
 """Any source, told apart by ``type``."""
+
+
+def mappers_of(specs: Sequence[BaseModel]) -> list[Mapper]:
+    """The mappings of all sources that have one, each once."""
+    mappings = [mapping for spec in specs if isinstance(mapping := getattr(spec, "mapping", None), MappingSpec)]
+    return [Mapper(mapping) for place, mapping in enumerate(mappings) if mapping not in mappings[:place]]

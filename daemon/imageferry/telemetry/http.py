@@ -27,6 +27,7 @@ from imageferry.core.image import CLOUD_NAMES
 from imageferry.core.job import JobFilter
 from imageferry.core.machine import STATES
 from imageferry.errors import ImageferryError
+from imageferry.telemetry.bounds import Bounds, bounded
 from imageferry.telemetry.metrics import CONTENT_TYPE, Metrics
 
 DRAIN_SECONDS: Final = 5
@@ -43,16 +44,19 @@ class ListenFailed(ImageferryError):
 
 
 @asynccontextmanager
-async def serving(app: ASGIApp, host: str, port: int, *, drain: int = DRAIN_SECONDS) -> AsyncIterator[tuple[str, int]]:
+async def serving(
+    app: ASGIApp, host: str, port: int, *, drain: int = DRAIN_SECONDS, bounds: Bounds | None = None
+) -> AsyncIterator[tuple[str, int]]:
     """Serve ``app`` over HTTP/1.1 while the block runs; yields the bound (host, port). Port 0 takes a free one.
 
     An error of the block passes through as it is.
 
     :param drain: whole seconds that requests in flight get to finish when the block ends.
+    :param bounds: for a listener that strangers can reach; without it connections are neither counted nor timed.
     :raises ListenFailed: the address cannot be bound.
     """
     sock = await _bind(host, port)
-    server = _Server(_config(app, drain))
+    server = _Server(_config(app, drain, bounds))
     failure: Exception | None = None
     async with anyio.create_task_group() as tasks:
         await tasks.start(server.run_until_told, sock, name=f"http {host}:{port}")
@@ -66,10 +70,10 @@ async def serving(app: ASGIApp, host: str, port: int, *, drain: int = DRAIN_SECO
         raise failure
 
 
-def _config(app: ASGIApp, drain: int) -> uvicorn.Config:
+def _config(app: ASGIApp, drain: int, bounds: Bounds | None) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        http="h11",
+        http="h11" if bounds is None else bounded(bounds),
         ws="none",
         lifespan="off",
         interface="asgi3",

@@ -36,6 +36,7 @@ CONTENT_TYPE: Final = CONTENT_TYPE_PLAIN_0_0_4
 EVENT_OUTCOMES: Final = ("accepted", "duplicate", "ignored", "dead")
 PUBLISH_OUTCOMES: Final = ("ok", "error")
 VERDICTS: Final = ("match", "no_match", "unknown")
+WEBHOOK_STATUSES: Final = (202, 400, 401, 404, 405, 408, 413, 415, 503)
 NO_CLASS: Final = "none"
 """The ``class`` of a job that ended before any vendor answered."""
 
@@ -58,13 +59,14 @@ _HELP: Final = {
     "lane_running": "Tasks of the lane that are or may be running in the cloud.",
     "lane_running_limit": "How many tasks the lane may have running; +Inf until a limit is configured or learned.",
     "lane_wait_seconds": "How long requests waited for the pace of their lane.",
-    "event_to_submit_seconds": "From receiving an event to the first submit of a job.",
-    "ready_to_protected_seconds": "From hearing of an image to the success of an action on it.",
+    "event_to_submit_seconds": "From receiving an event to the first submit of a job; without back-fill.",
+    "ready_to_protected_seconds": "From hearing of an image to the success of an action on it; without back-fill.",
     "unprotected_images": "Images that a policy wants and that are not protected yet.",
     "oldest_unprotected_seconds": "Age of the oldest job that a policy waits for: the recovery point at risk.",
     "outbox_pending": "Completions that are not yet published everywhere.",
     "published_total": "Completions handed to publishers, by outcome.",
-    "source_lag": "Deliveries that a source has not read yet.",
+    "source_lag": "Deliveries not read yet; for polling, seconds since the region was last listed to its end.",
+    "webhook_answers_total": "Requests to the webhooks, by the HTTP status they were answered with.",
     "policies_loaded": "Policies in force.",
     "policies_reload_failed": "1 while the files on disk are not the set in force because they are wrong, else 0.",
     "ledger_commit_seconds": "How long a commit of the ledger took.",
@@ -108,6 +110,7 @@ class Metrics:
         self.outbox_pending = self._gauge("outbox_pending")
         self.published_total = self._counter("published_total", "publisher", "outcome")
         self.source_lag = self._gauge("source_lag", "source", "partition")
+        self.webhook_answers_total = self._counter("webhook_answers_total", "status")
         self.policies_loaded = self._gauge("policies_loaded")
         self.policies_reload_failed = self._gauge("policies_reload_failed")
         self.ledger_commit_seconds = self._histogram("ledger_commit_seconds", _COMMIT_SECONDS)
@@ -119,6 +122,8 @@ class Metrics:
         """Set the counters of these source types to zero."""
         for source, outcome in product(types, EVENT_OUTCOMES):
             self.events_total.labels(source, outcome)
+        for status in WEBHOOK_STATUSES if "webhook" in types else ():
+            self.webhook_answers_total.labels(str(status))
 
     def preset_publishers(self, types: Collection[str]) -> None:
         """Set the counters of these publisher types to zero."""

@@ -185,3 +185,14 @@ async def test_there_is_work_where_a_look_is_due_sometime(ledger: Ledger) -> Non
     await look(ledger, "img-1")
     assert await ledger.has_work("prod", PLACE.region)
     assert not await ledger.has_work("prod", ELSEWHERE.region)
+
+
+async def test_outcomes_are_told_of_the_images_that_are_known_at_the_place(ledger: Ledger, reader: Reader) -> None:
+    await job_in(ledger, "planned", "img-decided")
+    await ledger.record([sighting("img-due"), sighting("img-there", place=ELSEWHERE)], NOW)
+    asked = ["img-due", "img-decided", "img-there", *(f"img-{n}" for n in range(1200))]
+    assert await reader.outcomes(PLACE, asked) == {"img-due": "due", "img-decided": "decided"}
+
+
+async def test_outcomes_of_nothing_are_nothing(ledger: Ledger) -> None:
+    assert await ledger.outcomes(PLACE, []) == {}

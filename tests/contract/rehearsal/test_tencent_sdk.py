@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
 import pytest
+from tencentcloud.common.common_client import CommonClient
 from tencentcloud.common.credential import Credential
 from tencentcloud.common.exception.tencent_cloud_sdk_exception import TencentCloudSDKException
 from tencentcloud.common.profile.client_profile import ClientProfile
@@ -153,3 +154,34 @@ async def test_faults_before_the_api_look_like_faults_of_the_network(fault: dict
         on.rehearsal.misbehave(Misbehaviour(**fault))
         error = await refused(on.client().DescribeImages, request(models.DescribeImagesRequest))
     assert error.get_code() == code
+
+
+# --- the token service ---------------------------------------------------------------------------------------------
+
+ROLE = {"RoleArn": "qcs::cam::uin/100000000001:roleName/imageferry", "RoleSessionName": "sdk", "DurationSeconds": 200}
+
+
+def sts(on: Scene, key: Credential | None) -> CommonClient:
+    http = HttpProfile(protocol="http", endpoint=on.address, reqTimeout=20)
+    return CommonClient("sts", "2018-08-13", key, REGION, ClientProfile(httpProfile=http))
+
+
+async def test_the_sdk_takes_a_role_and_reads_images_with_its_keys() -> None:
+    async with scene() as on:
+        image(on.rehearsal)
+        signer = Credential(REHEARSAL_KEY.secret_id, REHEARSAL_KEY.secret_key)
+        answer = await asyncio.to_thread(sts(on, signer).call_json, "AssumeRole", ROLE)
+        given = answer["Response"]["Credentials"]
+        client = on.client(id=given["TmpSecretId"], key=given["TmpSecretKey"], token=given["Token"])
+        shown = await asyncio.to_thread(client.DescribeImages, request(models.DescribeImagesRequest))
+        on.clock.jump(200)
+        error = await refused(client.DescribeImages, request(models.DescribeImagesRequest))
+    assert (shown.TotalCount, error.code) == (1, "AuthFailure.TokenFailure")
+
+
+async def test_the_sdk_takes_a_role_by_an_identity_token_unsigned() -> None:
+    async with scene() as on:
+        asked = {**ROLE, "ProviderId": "rehearsal-idp", "WebIdentityToken": "rehearsal-identity-token"}
+        call = sts(on, None).call_json
+        answer = await asyncio.to_thread(call, "AssumeRoleWithWebIdentity", asked, None, {"SkipSign": True})
+    assert answer["Response"]["Credentials"]["TmpSecretId"] == on.rehearsal.world.sessions[0].secret_id

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from bench.pace import worst_window
-from bench.report import Row, Size, at_least, at_most, missing, table
+from bench.report import Row, Size, at_least, at_most, missing, no_more_than, table
 
 
 def test_the_table_is_aligned_and_says_what_was_missed() -> None:
@@ -24,6 +24,11 @@ def test_a_rate_is_judged_by_its_ratio(figure: float, verdict: str) -> None:
 @pytest.mark.parametrize(("figure", "verdict"), [(150.0, "MISSED"), (149.0, "met")])
 def test_a_quantity_is_judged_by_its_bound(figure: float, verdict: str) -> None:
     assert at_most("memory", figure, 70.0, "MB", 150.0).cells()[-1] == verdict
+
+
+@pytest.mark.parametrize(("figure", "verdict"), [(200.0, "met"), (201.0, "MISSED")])
+def test_a_time_is_judged_by_its_ratio(figure: float, verdict: str) -> None:
+    assert no_more_than("time", figure, 100.0, "us", 2.0).cells()[-1] == verdict
 
 
 def test_without_an_aim_there_is_no_verdict() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from imageferry.cli.main import COMMANDS, main
+from imageferry.cli.main import COMMANDS, main, module_of
 from imageferry.errors import BadFile, Complaint, ImageferryError, LedgerLocked
 from support.commands import environment, invoke, program, run
 
@@ -18,7 +18,7 @@ from support.commands import environment, invoke, program, run
 def test_every_command_has_help_with_a_first_sentence(name: str) -> None:
     result = invoke(name, "--help")
     assert (result.exit_code, result.output.split("\n")[0].startswith("Usage:")) == (0, True)
-    assert importlib.import_module(f"imageferry.cli.{name}").command.help
+    assert importlib.import_module(module_of(name)).command.help
 
 
 def test_the_list_of_commands_loads_none_of_them() -> None:

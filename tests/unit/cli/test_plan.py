@@ -185,6 +185,14 @@ def test_the_table_tells_the_same_to_people(house: House) -> None:
     ]
 
 
+def test_other_json_is_read_through_the_mappings_of_the_config(tmp_path: Path) -> None:
+    mapping = {"cloud": "'tencent'", "region": "place", "image_id": "made", "image": {"os": "system"}}
+    sources = [{"type": "webhook", "listen": "127.0.0.1:0", "secret": "hush", "mapping": mapping}]
+    house = House(tmp_path, {"prod": account("http://127.0.0.1:9", regions=[REGION])}, [EXPORT_ALL], sources=sources)
+    [image] = planned(house, {"place": REGION, "made": "img-00000001", "system": "windows"})["images"]
+    assert (image["image_id"], image["verdicts"][0]["reason"]) == ("img-00000001", "os is windows, wanted linux")
+
+
 def test_without_events_it_is_a_usage_error(house: House) -> None:
     result = invoke("plan", "--config", house.config)
     assert (result.exit_code, "name at least one file" in result.stderr) == (2, True)

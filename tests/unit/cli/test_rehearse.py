@@ -49,6 +49,7 @@ def test_what_it_prints_is_the_account_for_the_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cloud", "words", "bucket"),
     [
+        ("aliyun", ("access_key_id", "access_key_secret"), "media-cn-hangzhou (cn-hangzhou)"),
         ("huawei", ("ak", "sk"), "bank-cn-north-4 (cn-north-4)"),
         ("jdcloud", ("access_key", "secret_key"), "archive-cn-north-1 (cn-north-1)"),
     ],

@@ -9,17 +9,18 @@ from typing import Any
 
 import anyio
 import pytest
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from structlog.testing import capture_logs
 
-from imageferry.clouds.credentials import CHAIN, SOURCES, Around, Credentials, Keys
+from imageferry.clouds.credentials import Around, Credentials, Keys
+from imageferry.clouds.tencent.credentials import ASSUME, SOURCES
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import CredentialSpec
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
+from imageferry.rehearsal.connection import OwnConnection
 from imageferry.telemetry.http import serving
 from imageferry.telemetry.metrics import Metrics
 from imageferry.telemetry.secrets import scrub
@@ -47,7 +48,7 @@ async def credentials(
     account = tencent_account(NOWHERE, credentials=spec, identity_endpoint=identity)
     wire = Wire(account, clock, Metrics())
     try:
-        yield Credentials(account, Around(environ or {}, home, etc, metadata), wire, clock)
+        yield Credentials(account, Around(environ or {}, home, etc, metadata), wire, clock, SOURCES, ASSUME)
     finally:
         await wire.aclose()
 
@@ -150,7 +151,7 @@ async def test_a_configured_path_comes_before_the_environments(tmp_path: Path) -
         (f"secret_id = {SECRET}\n", "is not an INI file"),
         (f"{{{SECRET}", "is not JSON"),
         (f"[other]\nsecret_id = {SECRET}\n", "has no secret_id and secret_key for profile default"),
-        (f'{{"secretId": "{SECRET}"}}', "has no secretId and secretKey"),
+        (f'{{"secretId": "{SECRET}"}}', "for profile default by half: there is no secretKey"),
     ],
 )
 async def test_a_bad_file_is_named_and_never_quoted(tmp_path: Path, text: str, reason: str) -> None:
@@ -183,6 +184,7 @@ class Metadata:
     role: str | None = "export-role"
     lives: int = 3600
     status: int = 200
+    role_status: int = 200
     answer: Mapping[str, Any] | None = None
     asked: list[str] = field(default_factory=list)
     bodies: list[dict[str, Any]] = field(default_factory=list)
@@ -199,7 +201,7 @@ class Metadata:
 
     async def names(self, request: Request) -> Response:
         self.asked.append(request.url.path)
-        return PlainTextResponse(self.role) if self.role is not None else Response(status_code=404)
+        return PlainTextResponse(self.role, self.role_status) if self.role is not None else Response(status_code=404)
 
     async def gives(self, request: Request) -> Response:
         self.asked.append(request.url.path)
@@ -222,7 +224,7 @@ class Metadata:
             Route(base + "{role}", self.gives),
             Route("/", self.sts, methods=["POST"]),
         ]
-        async with serving(Starlette(routes=routes), "127.0.0.1", 0, drain=1) as (host, port):
+        async with serving(OwnConnection(routes=routes), "127.0.0.1", 0, drain=1) as (host, port):
             yield f"http://{host}:{port}"
 
 
@@ -274,6 +276,24 @@ async def test_keys_that_still_hold_are_used_while_the_metadata_server_fails() -
     said = [line["event"] for line in lines].count("keys not renewed")
     assert seen == [first] * 3
     assert (tries, len(metadata.asked), said) == (4, 6, 1)
+
+
+async def test_keys_that_live_shortly_are_kept_until_a_third_of_their_time_is_left() -> None:
+    async with instance(lives=600) as (source, _, clock):
+        seen = []
+        for seconds in (0, 399, 1, 399, 1):
+            clock.jump(seconds)
+            seen.append((await source.get()).id)
+    assert seen == ["id-1", "id-1", "id-2", "id-2", "id-3"]
+
+
+async def test_a_source_that_gives_the_same_keys_until_their_end_is_not_asked_for_every_request() -> None:
+    async with instance(lives=600) as (source, metadata, clock):
+        for _ in range(600):
+            metadata.lives = 600 - round((clock.now() - START) / SECOND)
+            await source.get()
+            clock.jump(1)
+    assert metadata.given <= 20
 
 
 async def test_keys_that_ran_out_and_cannot_be_renewed_mean_that_nothing_is_sent() -> None:
@@ -336,17 +356,21 @@ async def test_a_refresh_that_fails_does_not_give_the_refused_keys_again() -> No
 # --- the pod's service account -------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def pod(tmp_path: Path, **server: Any) -> AsyncIterator[tuple[Credentials, Metadata, FakeClock, Path]]:
-    clock = FakeClock()
-    sts = Metadata(clock, **server)
-    token = write(tmp_path / "token", "web-token-1\n")
-    environ = {
+def pods_environ(token: Path) -> dict[str, str]:
+    return {
         "TKE_REGION": "ap-guangzhou",
         "TKE_PROVIDER_ID": "provider",
         "TKE_WEB_IDENTITY_TOKEN_FILE": str(token),
         "TKE_ROLE_ARN": "qcs::cam::uin/1:roleName/x",
     }
+
+
+@asynccontextmanager
+async def pod(tmp_path: Path, **server: Any) -> AsyncIterator[tuple[Credentials, Metadata, FakeClock, Path]]:
+    clock = FakeClock()
+    sts = Metadata(clock, **server)
+    token = write(tmp_path / "token", "web-token-1\n")
+    environ = pods_environ(token)
     async with (
         sts.served() as base_url,
         credentials(CredentialSpec(source="oidc"), environ=environ, clock=clock, identity=base_url) as source,
@@ -413,6 +437,54 @@ async def test_a_chain_without_keys_tells_every_place_it_looked_at(tmp_path: Pat
         assert place in str(error)
 
 
+async def test_a_chain_stops_at_an_environment_that_has_keys_by_half(tmp_path: Path) -> None:
+    write(tmp_path / ".tencentcloud/credentials", INI)
+    error = await refused(CredentialSpec(), environ={"TENCENTCLOUD_SECRET_ID": "id-env"}, home=tmp_path)
+    assert error.answer.klass == "auth"
+    assert "by half: there is no TENCENTCLOUD_SECRET_KEY" in str(error)
+    assert str(tmp_path) not in str(error)
+
+
+@pytest.mark.parametrize("text", ["not an INI file", "{not JSON", "[default]\nsecret_id = id-ini\n"])
+async def test_a_chain_stops_at_a_file_that_is_there_and_wrong(tmp_path: Path, text: str) -> None:
+    path = write(tmp_path / ".tencentcloud/credentials", text)
+    async with Metadata(FakeClock()).served() as machine:
+        error = await refused(CredentialSpec(), home=tmp_path, metadata=machine)
+    assert error.answer.klass == "auth"
+    assert str(path) in str(error)
+
+
+@pytest.mark.parametrize("text", ["", "[other]\nsecret_id = id-ini\nsecret_key = x\n"])
+async def test_a_chain_goes_on_where_a_file_says_nothing_of_the_profile(tmp_path: Path, text: str) -> None:
+    write(tmp_path / ".tencentcloud/credentials", text)
+    async with Metadata(FakeClock()).served() as machine:
+        assert (await got(CredentialSpec(), home=tmp_path, metadata=machine)).id == "id-1"
+
+
+async def test_a_chain_goes_on_where_the_files_folder_is_none(tmp_path: Path) -> None:
+    write(tmp_path / ".tencentcloud", "a file")
+    async with Metadata(FakeClock()).served() as machine:
+        assert (await got(CredentialSpec(), home=tmp_path, metadata=machine)).id == "id-1"
+
+
+@pytest.mark.parametrize("status", [403, 502])
+async def test_a_chain_goes_on_to_the_pod_where_no_metadata_server_can_be_made_out(tmp_path: Path, status: int) -> None:
+    token = write(tmp_path / "token", "web-token-1")
+    clock = FakeClock()
+    sts, blocked = Metadata(clock), Metadata(clock, role_status=status)
+    async with sts.served() as identity, blocked.served() as machine:
+        keys = await got(CredentialSpec(), environ=pods_environ(token), metadata=machine, identity=identity)
+    assert (keys.id, sts.given, blocked.given) == ("id-1", 1, 0)
+
+
+async def test_a_chain_stops_at_a_machine_that_has_a_role_and_gives_no_keys(tmp_path: Path) -> None:
+    token = write(tmp_path / "token", "web-token-1")
+    sts = Metadata(FakeClock())
+    async with sts.served() as identity, Metadata(FakeClock(), answer={"Code": "Failed"}).served() as machine:
+        error = await refused(CredentialSpec(), environ=pods_environ(token), metadata=machine, identity=identity)
+    assert (error.answer.klass, sts.given) == ("never_sent", 0)
+
+
 async def test_a_chain_stays_with_the_source_that_had_keys() -> None:
     async with instance("chain") as (source, metadata, clock):
         await source.get()
@@ -423,12 +495,15 @@ async def test_a_chain_stays_with_the_source_that_had_keys() -> None:
     assert caught.value.answer.klass == "never_sent"
 
 
-@pytest.mark.parametrize("cloud", SOURCES)
-def test_every_cloud_has_every_source(cloud: str) -> None:
-    assert SOURCES[cloud].keys() == {"static", *CHAIN}
+def test_every_source_that_a_configuration_may_name_is_there() -> None:
+    assert SOURCES.keys() == {"static", "env", "file", "instance", "oidc", "chain"}
 
 
 # --- secrets -------------------------------------------------------------------------------------------------------
+
+
+def test_what_sources_look_into_shows_no_variable() -> None:
+    assert SECRET not in repr(Around(ENVIRON, Path("/nowhere")))
 
 
 def test_keys_show_nothing_that_opens_anything() -> None:

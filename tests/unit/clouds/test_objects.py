@@ -15,10 +15,13 @@ from botocore.credentials import Credentials as BotoCredentials
 
 from imageferry.clouds.credentials import Around, Credentials, Keys
 from imageferry.clouds.objects import Missing, Objects, Present, sign_s3
+from imageferry.clouds.tencent.credentials import SOURCES
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import CredentialSpec
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
+from imageferry.errors import Refused
+from imageferry.ports import Bucket
 from imageferry.rehearsal.store import StoredObject
 from imageferry.rehearsal.tencent import TencentRehearsal
 from imageferry.telemetry.metrics import Metrics
@@ -78,7 +81,7 @@ def test_a_token_is_sent_and_signed() -> None:
 async def storage(base_url: str, **changes: Any) -> AsyncIterator[Objects]:
     account, clock = tencent_account(base_url, **changes), FakeClock()
     wire = Wire(account, clock, Metrics())
-    credentials = Credentials(account, Around({}, Path("/nowhere")), wire, clock)
+    credentials = Credentials(account, Around({}, Path("/nowhere")), wire, clock, SOURCES)
     try:
         yield Objects(account, wire, credentials, clock.now)
     finally:
@@ -162,11 +165,12 @@ async def test_without_keys_nothing_is_asked() -> None:
 @pytest.mark.parametrize(("bucket", "there"), [(BUCKET, True), ("other-1250000000", False)])
 async def test_whether_a_bucket_is_there(bucket: str, there: bool) -> None:  # noqa: FBT001 - a parameter of a test
     async with rehearsed() as (_, objects):
-        assert await objects.bucket(bucket, REGION) is there
+        seen = await objects.bucket(bucket, REGION)
+    assert seen == Bucket(there, REGION if there else "")
 
 
 async def test_a_bucket_that_may_not_be_looked_into_says_so() -> None:
     async with rehearsed(unreadable_buckets=[BUCKET]) as (_, objects):
-        told = await objects.bucket(BUCKET, REGION)
-    assert isinstance(told, Answer)
-    assert told.klass == "permanent_config"
+        with pytest.raises(Refused) as refused:
+            await objects.bucket(BUCKET, REGION)
+    assert refused.value.answer.klass == "permanent_config"

@@ -10,7 +10,7 @@ from imageferry.core.answers import Refusal
 from imageferry.core.decide import World
 from imageferry.core.decision import Decision, PlannedAction, Verdict
 from imageferry.core.image import Image, Place
-from imageferry.core.spec import PolicySpec
+from imageferry.core.spec import ActionSpec, PolicySpec
 from support.policies import NOW, image, policies, policy, world
 
 
@@ -80,6 +80,18 @@ def test_a_cloud_without_a_choice_of_formats_or_disks_gets_neither() -> None:
 
 def no_formats(cloud: str) -> World:
     return World(facts=replace(FACTS[cloud], formats=()), account_regions=("cn-east-2",))
+
+
+def test_options_that_are_judged_once_are_judged_for_each_cloud() -> None:
+    chosen = policies(policy("p", export(format="qcow2")))
+    tencent, jdcloud = image(), of_cloud("jdcloud", "cn-north-1")
+
+    for _ in range(2):
+        (fine,) = chosen.decide(tencent, world(), NOW).actions
+        (refused,) = chosen.decide(jdcloud, world("jdcloud"), NOW).actions
+        assert fine.refused is None
+        assert refused.refused is not None
+        assert refused.refused.reason.startswith("jdcloud has no format for an export")
 
 
 def test_a_default_is_never_held_against_the_policy() -> None:
@@ -304,6 +316,28 @@ def test_a_policy_that_does_not_match_is_no_match_whatever_its_templates_need() 
     assert decision.verdicts[0].verdict == "no_match"
 
 
+ACTIONS = {"export": export("b-{image.name}"), "copy": copy("ap-shanghai", name="{image.name}")}
+
+
+@pytest.mark.parametrize("name", [field.alias or name for name, field in ActionSpec.model_fields.items()])
+@pytest.mark.parametrize(
+    ("facts", "verdict", "wanted"),
+    [
+        ({"os": "linux"}, "match", True),
+        ({"os": "windows"}, "no_match", False),
+        ({"os": None}, "unknown", False),
+        ({"os": "linux", "name": None}, "unknown", False),
+    ],
+)
+def test_every_action_is_wanted_of_a_match_alone(
+    name: str, facts: dict[str, Any], verdict: str, *, wanted: bool
+) -> None:
+    decision = decided(policy("p", ACTIONS[name], match={"os": "linux"}), about=image(**facts))
+
+    assert decision.verdicts[0].verdict == verdict
+    assert [action.action for action in decision.actions] == ([name] if wanted else [])
+
+
 # --- several policies ---
 
 
@@ -366,3 +400,26 @@ def test_actions_stand_in_the_order_in_which_they_are_first_wanted() -> None:
 @pytest.mark.parametrize("state", [None, "pending", "failed"])
 def test_the_images_state_is_not_the_policies_affair(state: str | None) -> None:
     assert decided(policy("p"), about=image(state=state)).verdicts[0].verdict == "match"
+
+
+# --- when only some policies are asked ---
+
+
+def test_only_the_policies_that_are_asked_have_a_verdict_and_actions() -> None:
+    specs = (
+        policy("first", export("shared"), match=TENCENT),
+        policy("second", export("shared", format="vmdk"), export("own"), match=TENCENT),
+        policy("elsewhere", match={"cloud": "huawei"}),
+    )
+    decision = policies(*specs).decide(image(), world(), NOW, ["second", "elsewhere"])
+    assert [(v.policy, v.verdict) for v in decision.verdicts] == [("second", "match"), ("elsewhere", "no_match")]
+    assert [(a.destination, a.policies, a.options["format"]) for a in decision.actions] == [
+        ("shared", ("second",), "vmdk"),
+        ("own", ("second",), "raw"),
+    ]
+    assert decision.only == ("second", "elsewhere")
+
+
+def test_nobody_asked_by_name_is_everybody() -> None:
+    specs = policies(policy("a"), policy("b", export("b")))
+    assert specs.decide(image(), world(), NOW, ()) == specs.decide(image(), world(), NOW)

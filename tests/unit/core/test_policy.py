@@ -84,6 +84,22 @@ def test_every_policy_has_a_verdict_in_file_order_even_where_its_place_excludes_
     )
 
 
+def test_what_the_place_settles_is_not_asked_again_but_still_told() -> None:
+    chosen = policies(policy("a", match={"cloud": "tencent", "account": "p*", "os": "linux"}))
+
+    assert chosen.decide(image(), world(), NOW).verdicts[0].reason == "cloud is tencent, account is prod, os is linux"
+    ((_, here),) = chosen._view(HERE).candidates
+    assert here.ask(image(Place("jdcloud", "dev", "cn-north-1")), NOW).verdict == "match"
+
+
+def test_a_policy_that_the_place_settles_altogether_matches() -> None:
+    chosen = policies(policy(match={"cloud": "tencent", "visibility": "*"}, copies="include"))
+
+    assert chosen.decide(image(), world(), NOW).verdicts[0].reason == "cloud is tencent, visibility is private"
+    chosen = policies(policy(match={"any": [{"cloud": "tencent"}, {"visibility": "public"}]}, copies="include"))
+    assert chosen.decide(image(), world(), NOW).verdicts[0].reason == "cloud is tencent"
+
+
 def test_one_image_leaves_no_trace_in_the_next_decision() -> None:
     chosen = policies(policy("a", match={"os": "linux"}))
     chosen.decide(image(), world(), NOW)

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from imageferry.core.spec import ANY_REGION, ExportSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.spec import ExportSpec, PolicyFile, PolicySpec, TopMatchSpec
+from imageferry.core.values import ANY_REGION
 from support.policies import EXPORT, policy
 
 
@@ -63,11 +64,19 @@ def test_a_closed_set_is_checked_deep_inside() -> None:
     assert loc == ("any", 1, "not", "all", 0, "os", 0)
 
 
-def test_expressions_say_which_extra_they_need() -> None:
-    loc, message = match_error({"os": "linux", "when": "image.size > 3"})
+def test_an_expression_is_taken_as_it_is_written() -> None:
+    assert TopMatchSpec.model_validate({"when": "no reader has seen this"}).when == "no reader has seen this"
 
-    assert loc == ("when",)
-    assert "need the cel extra, which this version does not have yet" in message
+
+@pytest.mark.parametrize(
+    ("when", "message"),
+    [
+        ("x" * 2001, "String should have at most 2000 characters"),
+        (" ", "an empty text; expected at least one character"),
+    ],
+)
+def test_an_expression_has_something_in_it_and_an_end(when: str, message: str) -> None:
+    assert match_error({"when": when}) == (("when",), message)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +160,7 @@ def test_a_map_gives_each_region_its_bucket() -> None:
     ("bucket", "message"),
     [
         (5, "5 is no bucket; expected a name, or a map of region to name"),
-        (["b"], "a value is no bucket; expected a name, or a map of region to name"),
+        (["b"], "a list is no bucket; expected a name, or a map of region to name"),
         ({}, "an empty map has no bucket for any region; expected region: bucket"),
         ({"": "b"}, "an empty text is no region id; expected a map such as {cn-east-2: my-bucket}"),
         ({"*": "b"}, '"*" is no region id; expected one such as cn-east-2, without globs or placeholders'),
@@ -230,5 +239,5 @@ def test_every_error_is_reported_at_once() -> None:
 def test_the_schema_for_editors_shows_what_people_may_write() -> None:
     match = PolicyFile.model_json_schema()["$defs"]["TopMatchSpec"]["properties"]
 
-    assert {"type": "string"} in match["name"]["anyOf"]
-    assert "when" not in match
+    assert {"type": "string", "pattern": r"\S"} in match["name"]["anyOf"]
+    assert {"type": "string", "maxLength": 2000, "pattern": r"\S"} in match["when"]["anyOf"]

@@ -12,7 +12,7 @@ from imageferry.errors import LedgerError
 from imageferry.flow.health import Health
 from imageferry.flow.lanes import Lanes
 from imageferry.flow.site import Site
-from imageferry.ports import Ledger, Move
+from imageferry.ports import Ledger, Move, Partly
 from imageferry.telemetry.metrics import Metrics
 from support.accounts import tencent_account
 from support.ledgers import job_in
@@ -71,6 +71,13 @@ async def test_everything_well_is_ready(tmp_path: Path) -> None:
             "source file": True,
             "account prod": True,
         }
+
+
+async def test_a_source_that_goes_on_beside_its_trouble_is_named_and_does_not_make_it_unready(tmp_path: Path) -> None:
+    async with staged(tmp_path) as stage:
+        state = await health(stage, Spring("polling", Partly("one region does not answer"))).readiness()
+        check = state.checks["source polling"]
+        assert (state.ready, check.ok, check.reason) == (True, False, "one region does not answer")
 
 
 async def test_a_source_in_trouble_makes_it_not_ready_and_is_named(tmp_path: Path) -> None:

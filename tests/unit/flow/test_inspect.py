@@ -8,8 +8,10 @@ from typing import Any
 from imageferry.core.account import Backoff, Polls, Timeouts
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
+from imageferry.core.job import BACKFILL
 from imageferry.errors import CircuitOpen, Refused
-from imageferry.flow.inspect import GONE_LOOKS
+from imageferry.flow.inspect import GONE_LOOKS, HELD_BACK
+from imageferry.ledgers.looks import MOST_PLANNED
 from imageferry.ports import ImageRow, Move
 from support.clouds import ScriptedCloud
 from support.ledgers import PLACE, new_job
@@ -165,3 +167,57 @@ async def test_every_verdict_is_counted(tmp_path: Path) -> None:
         text = stage.metrics.exposition().decode()
         assert 'imageferry_decisions_total{policy="archive",verdict="match"} 1.0' in text
         assert 'imageferry_decisions_total{policy="windows",verdict="no_match"} 1.0' in text
+
+
+# --- back-fill -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_back_fill_of_one_policy_makes_no_action_of_another(tmp_path: Path) -> None:
+    cloud = ScriptedCloud()
+    cloud.images = {"img-1": shown()}
+    both = policies(policy("archive"), policy("other", actions=[{"export": {"bucket": "other-{region}"}}]))
+    async with staged(tmp_path, cloud, **TIMES) as stage:
+        await stage.ledger.put_in(PLACE, ["img-1"], ["other"], stage.clock.now())
+        await stage.look(both)
+        job = await stage.job()
+        assert (job.destination, job.policies, job.priority) == ("other-ap-guangzhou", ("other",), BACKFILL)
+        row = await seen(stage)
+        assert row.reason == "1 action; only other asked"
+        assert [v["policy"] for v in (row.decision or {})["verdicts"]] == ["other"]
+
+
+async def test_a_back_fill_for_a_policy_that_is_gone_does_nothing(tmp_path: Path) -> None:
+    cloud = ScriptedCloud()
+    cloud.images = {"img-1": shown()}
+    async with staged(tmp_path, cloud, **TIMES) as stage:
+        await stage.ledger.put_in(PLACE, ["img-1"], ["removed"], stage.clock.now())
+        await stage.look(ALL)
+        assert ((await seen(stage)).outcome, await stage.jobs()) == ("decided", [])
+
+
+async def test_a_new_policy_acts_on_no_image_that_was_decided_before(tmp_path: Path) -> None:
+    cloud = ScriptedCloud()
+    cloud.images = {"img-1": shown()}
+    more = policies(policy("archive"), policy("new", actions=[{"export": {"bucket": "new-{region}"}}]))
+    async with staged(tmp_path, cloud, **TIMES) as stage:
+        await stage.sight("img-1")
+        await stage.look(ALL)
+        stage.clock.jump(86_400)
+        await stage.look(more)
+        assert [job.policies for job in await stage.jobs()] == [("archive",)]
+        assert len(cloud.looked) == 1
+
+
+async def test_a_back_fill_that_is_held_back_is_looked_for_again_soon(tmp_path: Path) -> None:
+    cloud = ScriptedCloud()
+    ids = [f"img-{n}" for n in range(MOST_PLANNED + 10)]
+    cloud.images = {each: shown(id=each) for each in ids}
+    async with staged(tmp_path, cloud, **TIMES) as stage:
+        await stage.ledger.put_in(PLACE, ids, [], stage.clock.now())
+        await stage.look(ALL)
+        assert await stage.look(ALL) == HELD_BACK
+        assert len(await stage.jobs()) == MOST_PLANNED
+        job = (await stage.jobs())[0]
+        await stage.ledger.move([Move(job=job, to="cancelled", reason="by hand")], stage.clock.now())
+        await stage.look(ALL)
+        assert len(await stage.jobs()) == MOST_PLANNED + 1

@@ -3,9 +3,10 @@ from typing import Any
 
 import httpx
 import pytest
+from starlette.responses import Response
 from starlette.routing import Route
 
-from imageferry.rehearsal.connection import Dropped, OwnConnection
+from imageferry.rehearsal.connection import Dropped, Hung, OwnConnection, befallen
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour
 from support.clocks import FakeClock
 from support.rehearsals import BUCKET, calling_over_http, image, tencent
@@ -82,3 +83,19 @@ async def test_dropping_without_a_server_behind_it_says_so() -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://cvm.test") as client:
         with pytest.raises(RuntimeError, match="HTTP server"):
             await client.get(f"/{BUCKET}")
+
+
+@pytest.mark.parametrize(
+    ("fault", "written", "kind", "status", "body"),
+    [
+        ({"fault": "hang", "work": "late"}, "hang, work late", Hung, 200, b""),
+        ({"fault": "drop", "work": "done"}, "drop, work done", Dropped, 200, b""),
+        ({"fault": "garbage"}, "garbage", Response, 200, b'{"cut'),
+        ({"fault": "status", "status": 502}, "http 502", Response, 502, b"<html>rehearsed</html>"),
+    ],
+)
+def test_what_befalls_an_answer_is_written_down_with_its_work(
+    fault: dict[str, Any], written: str, kind: type, status: int, body: bytes
+) -> None:
+    told, response = befallen(Misbehaviour(**fault), b'{"cut')
+    assert (told, type(response), response.status_code, response.body) == (written, kind, status, body)

@@ -77,3 +77,23 @@ def test_every_disk_gets_a_snapshot_of_its_own() -> None:
     disks = disks_of(NewImage(region="r", size_gib=20, data_disks_gib=(50, 50)), Store(random.Random(1)))
     assert [(disk.system, disk.size_gib) for disk in disks] == [(True, 20), (False, 50), (False, 50)]
     assert len({disk.snapshot_id for disk in disks}) == 3
+
+
+def test_one_that_finds_no_place_waits_until_the_first_that_gives_one_up() -> None:
+    running = RunningTasks()
+    begins = []
+    for _ in range(4):
+        at = running.free_at(2, 0)
+        running.start(0, at + 10, at)
+        begins.append(at)
+    assert (begins, running.free_at(2, 10), running.most) == ([0, 0, 10, 10], 20, 2)
+    assert (running.count(10), running.free_at(2, 20)) == (2, 20)
+
+
+def test_one_that_was_stopped_gives_up_its_place() -> None:
+    running = RunningTasks()
+    for ends_at in (10, 20):
+        running.start(0, ends_at)
+    running.stop(10)
+    running.stop(99)
+    assert (running.count(5), running.count(20)) == (1, 0)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imageferry.sources.cloudevents import Codec, Told, _quick
+from imageferry.sources.cloudevents import Codec, Told
+from imageferry.sources.quick import quick
 from support.events import READY, binary, ready_bytes, ready_event
 
 ODD = st.one_of(
@@ -77,10 +78,10 @@ def events(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def assert_paths_agree(body: bytes, headers: Any) -> None:
-    quick = _quick(body, headers)
+    known = quick(body, headers)
     slow = [one.sighting if isinstance(one, Told) else one for one in Codec([]).told(body, "o", headers)]
-    if quick is not None:
-        assert [quick] == slow
+    if known is not None:
+        assert [known] == slow
     assert Codec([]).read(body, "o", headers) == slow
 
 
@@ -118,5 +119,5 @@ def test_a_damaged_event_reads_the_same_on_both_paths(at: int, damage: bytes) ->
 )
 def test_usual_events_take_the_fast_path_in_both_modes(more: dict[str, Any]) -> None:
     event = ready_event(**more)
-    assert _quick(json.dumps(event).encode(), []) is not None
-    assert _quick(*binary(event)) is not None
+    assert quick(json.dumps(event).encode(), []) is not None
+    assert quick(*binary(event)) is not None

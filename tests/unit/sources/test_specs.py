@@ -44,7 +44,7 @@ def test_durations_are_seconds() -> None:
     [
         (KAFKA | {"topics": []}, ("kafka", "topics")),
         (KAFKA | {"topics": ["two words"]}, ("kafka", "topics", 0)),
-        (KAFKA | {"mapping": {}}, ("kafka", "mapping")),
+        (KAFKA | {"mapping": []}, ("kafka", "mapping")),
         (KAFKA | {"instance_id": "a b"}, ("kafka", "instance_id")),
         ({"type": "file", "path": ""}, ("file", "path")),
         ({"type": "file", "path": 3}, ("file", "path")),

@@ -30,6 +30,7 @@ PROMISED = {
     "outbox_pending": (),
     "published_total": ("publisher", "outcome"),
     "source_lag": ("source", "partition"),
+    "webhook_answers_total": ("status",),
     "policies_loaded": (),
     "policies_reload_failed": (),
     "ledger_commit_seconds": (),
@@ -41,7 +42,7 @@ PROMISED = {
 @pytest.fixture
 def metrics() -> Metrics:
     metrics = Metrics()
-    metrics.preset_sources(["kafka", "file"])
+    metrics.preset_sources(["kafka", "file", "webhook"])
     metrics.preset_publishers(["log"])
     metrics.preset_policies(["archive", "dr"])
     metrics.preset_account("tencent", "prod", ["ap-a", "ap-b"], apis=["ExportImages"])

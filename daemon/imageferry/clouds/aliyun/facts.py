@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypted, extra, judge, visible, windows
-from imageferry.core.facts import CloudFacts, KindLimit
+from imageferry.core.facts import CloudFacts, KindLimit, RoleFacts, Switch
+
+FORMATS: Final = ("raw", "vhd", "qcow2", "vmdk", "vdi")
 
 _ROLE: Final = "AliyunECSImageExportDefaultRole"
 _MOST_DATA_DISKS: Final = 4
@@ -28,6 +30,14 @@ def _too_many_disks(wish: Wish) -> bool:
 
 def _disk_too_large(wish: Wish) -> bool:
     return any(gib > _LARGEST_DATA_DISK_GIB for gib in _data_disks(wish))
+
+
+def _format_in_china(wish: Wish) -> bool:
+    return (wish.options.get("format") or FORMATS[0]) != FORMATS[0] and wish.image.place.region.startswith("cn-")
+
+
+def _own_region(wish: Wish) -> bool:
+    return wish.destination == wish.image.place.region
 
 
 def _other_role(wish: Wish) -> bool:
@@ -64,6 +74,13 @@ _NEVER: Final = (
     ),
     Rule(
         EXPORT,
+        _format_in_china,
+        "Alibaba Cloud exports as raw only in the regions of China (InvalidImageFormat.RegionNotSupported);"
+        " leave format out",
+        "permanent_config",
+    ),
+    Rule(
+        EXPORT,
         _other_role,
         f"Alibaba Cloud exports with the role {_ROLE} only; name that or leave role out",
         "permanent_config",
@@ -74,19 +91,41 @@ _NEVER: Final = (
         visible("shared"),
         "Alibaba Cloud copies an image that others shared only within its own region (OperationDenied.SameRegionOnly)",
     ),
+    Rule(COPY, _own_region, "Alibaba Cloud copies to another region only; {destination} is the image's own"),
 )
+
+ROLE: Final = RoleFacts(
+    word="role_arn",
+    meaning="the RAM role that the source's keys take, such as `acs:ram::1000000000000001:role/imageferry`",
+    pattern=r"acs:ram::[0-9]+:role/\S+",
+    example="acs:ram::1000000000000001:role/imageferry",
+    external_id=r"[\w+=,.@:/-]{2,1224}",
+    session_name=r"[A-Za-z0-9.@_-]{2,64}",
+    shortest=900.0,
+    longest=43_200.0,
+    usual=3600.0,
+)
+
+SIGNATURE: Final = "signature"
 
 FACTS: Final = CloudFacts(
     name="aliyun",
     title="Alibaba Cloud",
     credential_words=("access_key_id", "access_key_secret"),
     optional_credential_words=("security_token",),
+    role=ROLE,
+    switches={
+        SIGNATURE: Switch(
+            ("acs3", "rpc_v1"),
+            "the scheme of signatures: the vendor's own, or the one before it, which old gateways and proxies want",
+        ),
+    },
     endpoint="https://ecs.{region}.aliyuncs.com",
     identity_endpoint="https://sts.{region}.aliyuncs.com",
     storage_endpoint="https://{bucket}.oss-{region}.aliyuncs.com",
     # Rates are not published; the vendor asks for a request a second. CopyImage runs five a region and queues the rest.
     limits={"export": KindLimit(1.0), "copy": KindLimit(1.0, running=5), "read": KindLimit(1.0)},
-    formats=("raw", "vhd", "qcow2", "vmdk", "vdi"),
+    formats=FORMATS,
     prefix_pattern=r"[A-Za-z0-9]{1,30}",
     # OSSPrefix takes 30 characters; a policy's part is kept to 14, so that 16 can be the job's own.
     prefix_longest=26,

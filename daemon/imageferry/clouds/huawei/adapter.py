@@ -8,16 +8,17 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import anyio
 
 from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.huawei import copies, exports, jobs, projects
 from imageferry.clouds.huawei.client import Client
-from imageferry.clouds.huawei.credentials import SOURCES
-from imageferry.clouds.huawei.facts import FACTS
+from imageferry.clouds.huawei.credentials import ASSUME, SOURCES
+from imageferry.clouds.huawei.facts import EXPORT_VERSION, FACTS
 from imageferry.clouds.huawei.images import LIST, Images
+from imageferry.clouds.huawei.inquiries import Inquiries
 from imageferry.clouds.huawei.storage import Storage
 from imageferry.clouds.objects import HEAD_OBJECT
 from imageferry.clouds.wire import Wire
@@ -25,14 +26,11 @@ from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
 from imageferry.core.job import Job
-from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, Look, Permit, Progress
+from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
 APIS: Final = (LIST, jobs.PROGRESS, jobs.SHOW, exports.ACTION, copies.ACTION, projects.ACTION, HEAD_OBJECT)
 """What this adapter asks for, as the metrics name it."""
-
-ExportVersion = Literal["v1", "v2.1"]
-"""The two paths of an export, which take and answer the same."""
 
 
 class HuaweiCloud:
@@ -40,26 +38,18 @@ class HuaweiCloud:
 
     facts = FACTS
 
-    def __init__(
-        self,
-        account: Account,
-        gate: Gate,
-        clock: Clock,
-        metrics: Metrics,
-        around: Around,
-        *,
-        export_version: ExportVersion = "v1",
-    ) -> None:
+    def __init__(self, account: Account, gate: Gate, clock: Clock, metrics: Metrics, around: Around) -> None:
         self.account = account.name
-        self._version = export_version
+        self._version = FACTS.choice(account.switches, EXPORT_VERSION)
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock, SOURCES)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
         self._client = Client(account, gate, clock, self._wire, credentials)
         self._images = Images(self._client, account.name)
         asking, cadence = jobs.Jobs(self._client), account.polls.tasks
         storage = Storage(account, self._wire, credentials, self._client.vendor_now)
         self._exports = exports.Exports(self._client, asking, storage, cadence)
         self._copies = copies.Copies(self._client, self._images, asking, cadence)
+        self.inquiries = Inquiries(self._client, storage)
 
     def vendor_time(self, now: int) -> int:
         """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""
@@ -72,6 +62,10 @@ class HuaweiCloud:
     async def look(self, region: str, image_ids: Sequence[str]) -> Mapping[str, Look]:
         """Read images: many in the list of all, the rest one by one."""
         return await self._images.look(region, image_ids)
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own images, up to a hundred."""
+        return await self._images.listed(region, marker)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the job's frozen request once."""

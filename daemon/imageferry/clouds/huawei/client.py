@@ -17,7 +17,7 @@ import structlog
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.huawei.answers import read
 from imageferry.clouds.huawei.codes import not_proven
-from imageferry.clouds.huawei.endpoints import identity
+from imageferry.clouds.huawei.endpoints import identity, tokens
 from imageferry.clouds.huawei.projects import ACTION, Projects
 from imageferry.clouds.huawei.sign import Signable, authorization, date_text, path_text, query_text
 from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
@@ -54,7 +54,7 @@ class Call:
     """It starts a task: an answer that cannot be read leaves open whether it did."""
     project: str = ""
     """The project's name; empty: the region's own."""
-    service: Literal["image", "identity"] = "image"
+    service: Literal["image", "identity", "tokens"] = "image"
     advice: str = ""
     """What a person may do about a refusal."""
 
@@ -113,7 +113,7 @@ class Client:
             return Told(Answer("never_sent", str(error)))
 
     async def _project(self, asked: Call) -> str:
-        return "" if asked.service == "identity" else await self.projects.find(asked.region, asked.project)
+        return "" if asked.service != "image" else await self.projects.find(asked.region, asked.project)
 
     async def _list_projects(self, region: str, name: str) -> Told:
         advice = f'grant iam:projects:listProjects, or write the project\'s id: credentials.projects: {{{region}: "…"}}'
@@ -168,6 +168,8 @@ class Client:
     def _endpoint(self, asked: Call) -> str:
         if asked.service == "identity":
             return identity(self._account, asked.region)
+        if asked.service == "tokens":
+            return tokens(self._account, asked.region, {})
         return self._account.endpoint.replace("{region}", asked.region)
 
     def _signed(self, asked: Call, project: str, keys: Keys) -> Request:
@@ -190,7 +192,7 @@ class Client:
 
 def _read(asked: Call, reply: Reply) -> Told:
     told = read(reply, submits=asked.submits, advice=asked.advice)
-    if asked.service == "identity" and told.answer.klass == "permanent_image":
+    if asked.service != "image" and told.answer.klass == "permanent_image":
         # Nothing that the identity service lacks is an image.
         return told._replace(answer=replace(told.answer, klass="permanent_config"))
     return told

@@ -1,6 +1,7 @@
 """Where an account's keys for Huawei Cloud come from: every source that the vendor's own tools know, in their order.
 
-The adapter hands :data:`SOURCES` to the credentials that all clouds share. No value of a key is in any error or log.
+The adapter hands :data:`SOURCES` and :data:`ASSUME` to the credentials that all clouds share. No value of a key is in
+any error or log.
 """
 
 from __future__ import annotations
@@ -10,23 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from imageferry.clouds.credentials import (
-    POOL,
-    Asked,
-    Keys,
-    NotHere,
-    Source,
-    Unreachable,
-    from_config,
-    from_environ,
-    ini_words,
-    json_object,
-    small_file,
-)
+from imageferry.clouds.credentials import Asked, Keys, NotHere, Silent, Source, Step, Unreachable, Wrong, table_of
 from imageferry.clouds.huawei.answers import fault
+from imageferry.clouds.huawei.codes import not_proven
 from imageferry.clouds.huawei.endpoints import identity, tokens
-from imageferry.clouds.wire import Reply, Request, Told, foreign
-from imageferry.core.answers import Answer
+from imageferry.clouds.huawei.sign import Signable, authorization, date_text
+from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, small_file
+from imageferry.clouds.roles import Fault, clock_is_off, send, taking
+from imageferry.clouds.wire import Reply, Request, foreign
+from imageferry.core.account import Role
 from imageferry.core.times import parse_rfc3339
 from imageferry.telemetry.secrets import forget_secret, register_secret
 
@@ -39,6 +32,8 @@ QUICK: Final = 3.0
 """Seconds a metadata server has to answer."""
 LONG: Final = 21600
 """Seconds that keys and tokens are asked for, where their length is ours to say."""
+IAM_VARIABLE: Final = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
+SECURITY_TOKENS: Final = "/v3.0/OS-CREDENTIAL/securitytokens"
 FILE_VARIABLE: Final = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 SECTION: Final = "basic"
 
@@ -53,31 +48,6 @@ _POD: Final = ("HC_CONTAINER_CREDENTIALS_FULL_URI", "HC_CONTAINER_AUTHORIZATION_
 _FEDERATED: Final = ("HUAWEICLOUD_SDK_IDP_ID", "HUAWEICLOUD_SDK_ID_TOKEN_FILE")
 
 _plain: Final = from_environ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", ("HUAWEICLOUD_SDK_SECURITY_TOKEN",))
-
-
-def first_of(*sources: Source, doubtful: Source | None = None) -> Source:
-    """The first source that has keys.
-
-    One that has them and cannot be asked ends the search, or an account would change its identity for as long as
-    that lasts. Only of ``doubtful`` it cannot be told whether it is there at all: the next ones are asked as well.
-    """
-
-    async def read(asked: Asked) -> Keys:
-        looked: list[str] = []
-        unsure = False
-        for source in sources:
-            try:
-                return await source(asked)
-            except NotHere as error:
-                looked.append(str(error))
-            except Unreachable as error:
-                if source is not doubtful:
-                    raise
-                looked.append(str(error))
-                unsure = True
-        raise (Unreachable if unsure else NotHere)("; ".join(looked))
-
-    return read
 
 
 # --- environment and file ------------------------------------------------------------------------------------------
@@ -102,9 +72,7 @@ async def _file(asked: Asked) -> Keys:
     words = ini_words(text, profile, path)
     if words.get("idp_id") and words.get("id_token_file"):
         return await _federated(asked, words["idp_id"], Path(words["id_token_file"]), words.get("iam_endpoint", ""))
-    if not (words.get("ak") and words.get("sk")):
-        raise NotHere(f"{path} has no ak and sk for profile {profile}")
-    return Keys(words["ak"], words["sk"], words.get("security_token", ""))
+    return keys_among(words, ("ak", "sk", "security_token"), str(path), f" for profile {profile}")
 
 
 # --- the machine and the pod ---------------------------------------------------------------------------------------
@@ -114,9 +82,12 @@ async def _instance(asked: Asked) -> Keys:
     """The agency of the machine, by its metadata server; older servers know no sessions."""
     base = asked.around.metadata or METADATA
     ttl = {"x-metadata-token-ttl-seconds": str(LONG)}
-    opened = await _ask(asked, Request("metadata", "PUT", base + SESSION_TOKEN, ttl, deadline=QUICK))
+    try:
+        opened = await _ask(asked, Request("metadata", "PUT", base + SESSION_TOKEN, ttl, deadline=QUICK))
+    except Unreachable as error:
+        raise Silent(str(error)) from error
     if opened.status != _OK and opened.status not in _NO_SESSIONS:
-        raise Unreachable(f"the metadata server {base} answered HTTP {opened.status}")
+        raise Silent(f"the metadata server {base} answered HTTP {opened.status}")
     session = opened.body.decode(errors="replace").strip() if opened.status == _OK else ""
     headers = {"x-metadata-token": session} if session.isascii() and session.isprintable() and session else {}
     given = await _ask(asked, Request("metadata", "GET", base + SECURITY_KEY, headers, deadline=QUICK))
@@ -147,7 +118,7 @@ async def _sts(asked: Asked) -> Keys:
         raise NotHere(f"the environment has no {' and '.join(_OIDC)}")
     inline, path = (environ.get(name, "") for name in _OIDC_TOKEN)
     if not (inline or path):
-        raise NotHere(f"the environment has no {' or '.join(_OIDC_TOKEN)}")
+        raise Wrong(f"the environment has no {' or '.join(_OIDC_TOKEN)}, though it has {_OIDC[0]}")
     wanted: dict[str, Any] = {
         "provider_urn": environ[_OIDC[0]],
         "agency_urn": environ[_OIDC[1]],
@@ -167,7 +138,7 @@ async def _federated(asked: Asked, provider: str, path: Path, endpoint: str = ""
     """An identity token becomes a token of IAM's own, and that one keys; both are read anew each time."""
     id_token = await _token(path, _FEDERATED[1])
     environ = asked.around.environ
-    own = endpoint or environ.get("HUAWEICLOUD_SDK_IAM_ENDPOINT") or identity(asked.account, asked.account.regions[0])
+    own = endpoint or environ.get(IAM_VARIABLE) or identity(asked.account, asked.account.regions[0])
     base = own.rstrip("/")
     body = {"auth": {"id_token": {"id": id_token}}}
     url = f"{base}/v3.0/OS-AUTH/id-token/tokens"
@@ -178,7 +149,7 @@ async def _federated(asked: Asked, provider: str, path: Path, endpoint: str = ""
     register_secret(token)
     try:
         auth = {"identity": {"methods": ["token"], "token": {"id": token, "duration_seconds": LONG}}}
-        url = f"{base}/v3.0/OS-CREDENTIAL/securitytokens"
+        url = f"{base}{SECURITY_TOKENS}"
         return _temporary(await _post(asked, "CreateTemporaryAccessKey", url, {"auth": auth}), "IAM")
     finally:
         forget_secret(token)
@@ -187,7 +158,7 @@ async def _federated(asked: Asked, provider: str, path: Path, endpoint: str = ""
 async def _token(path: Path, name: str) -> str:
     text = (await small_file(path) or "").strip()
     if not text:
-        raise NotHere(f"there is no token in {path} ({name})")
+        raise Wrong(f"there is no token in {path} ({name})")
     return text
 
 
@@ -213,16 +184,7 @@ async def _ask(asked: Asked, request: Request) -> Reply:
     sent = Request(
         request.api, request.method, request.url, {"host": host, **request.headers}, request.body, request.deadline
     )
-    told = await asked.wire.ask(POOL, sent, _read)
-    if told.reply is None:
-        raise Unreachable(f"{request.api} at {host}: {told.answer.message}")
-    return told.reply
-
-
-def _read(reply: Reply) -> Told:
-    if reply.status < _MULTIPLE:
-        return Told(Answer("ok", ""), {}, reply)
-    return Told(Answer("retry", f"HTTP {reply.status}"), {}, reply)
+    return await send(asked, sent)
 
 
 def _temporary(reply: Reply, where: str) -> Keys:
@@ -248,22 +210,77 @@ def _temporary(reply: Reply, where: str) -> Keys:
         raise Unreachable(f"{where} gave keys without a time at which they end") from None
 
 
-def _no_keys(reply: Reply, where: str) -> NotHere | Unreachable:
+def _no_keys(reply: Reply, where: str) -> Wrong | Unreachable:
     """What asking for keys was refused with: another try helps unless the fault is on our side."""
     code = fault(json_object(reply)).code
     reason = f"{where} gives no keys: HTTP {reply.status}{f' {foreign(code)}' if code else ''}"
     ours = _ERROR <= reply.status < 500 and reply.status not in (408, 429)  # noqa: PLR2004 - HTTP's own numbers
-    return NotHere(reason) if ours else Unreachable(reason)
+    return Wrong(reason) if ours else Unreachable(reason)
 
 
-_oidc: Final = first_of(_sts, _pod)
+# --- agencies ------------------------------------------------------------------------------------------------------
 
-SOURCES: Final[Mapping[str, Source]] = {
-    "static": from_config("ak", "sk", "security_token"),
-    "env": _environ,
-    "file": _file,
-    "instance": _instance,
-    "oidc": _oidc,
-    "chain": first_of(_sts, _environ, _file, _instance, _pod, doubtful=_instance),
-}
+
+def _sign(asked: Asked, keys: Keys, role: Role, now: int) -> Request:
+    wanted = {"agency_name": role.name, "domain_name": role.owner, "duration_seconds": int(role.duration)}
+    auth = {"identity": {"methods": ["assume_role"], "assume_role": wanted}}
+    body = json.dumps({"auth": auth}).encode()
+    base = asked.around.environ.get(IAM_VARIABLE) or identity(asked.account, asked.account.regions[0])
+    host, _, prefix = base.rstrip("/").partition("://")[2].partition("/")
+    path = f"/{prefix}{SECURITY_TOKENS}".replace("//", "/")
+    headers = {"content-type": _JSON["content-type"], "host": host, "x-sdk-date": date_text(now)}
+    if keys.token:
+        headers["x-security-token"] = keys.token
+    proof = authorization(Signable("POST", path, (), headers, body), keys.id, keys.secret)
+    url = f"{base.partition('://')[0]}://{host}{path}"
+    return Request("CreateTemporaryAccessKeyByAgency", "POST", url, {**headers, "authorization": proof}, body)
+
+
+def _read(reply: Reply, _role: Role) -> Keys | Fault:
+    if reply.status < _MULTIPLE:
+        return _temporary(reply, "IAM")
+    code = fault(json_object(reply)).code
+    told = f"HTTP {reply.status}{f' {code}' if code else ''}"
+    if isinstance(_no_keys(reply, "IAM"), Unreachable):
+        return Fault(told, "later")
+    # The gateway has one code for all that it cannot prove, a time that is off among it.
+    return Fault(told, "clock" if clock_is_off(reply) and not_proven(code, reply.status) else "wrong")
+
+
+ASSUME: Final = taking(_sign, _read)
+"""Takes an agency."""
+
+# --- the order -----------------------------------------------------------------------------------------------------
+
+CHAIN: Final = (
+    Step(
+        "oidc",
+        f"an identity token, by STS: `{_OIDC[0]}`, `{_OIDC[1]}`, `{'` or `'.join(_OIDC_TOKEN)}`;"
+        " `HUAWEICLOUD_OIDC_SESSION_NAME`, `…_DURATION_SECONDS`, `…_POLICY`, `…_POLICY_IDS`",
+        _sts,
+    ),
+    Step(
+        "env",
+        f"`{_FEDERATED[0]}` and `{_FEDERATED[1]}` (an identity token, by IAM); else `HUAWEICLOUD_SDK_AK`,"
+        " `HUAWEICLOUD_SDK_SK`, `HUAWEICLOUD_SDK_SECURITY_TOKEN`",
+        _environ,
+    ),
+    Step(
+        "file",
+        f"the file that `${FILE_VARIABLE}` names; else `~/.huaweicloud/credentials` (INI: `idp_id id_token_file`, else"
+        f" `ak sk security_token`); profile `{SECTION}`",
+        _file,
+    ),
+    Step("instance", f"the machine's agency, at `{METADATA}`, in a session where the server has any", _instance),
+    Step("oidc", f"a pod's identity: `{_POD[0]}`, `{_POD[1]}`", _pod),
+)
+"""Where the vendor's SDK looks, in its order."""
+
+NOTES: Final = (
+    f"`{IAM_VARIABLE}` and `HUAWEICLOUD_SDK_STS_ENDPOINT` are other addresses of IAM and STS.",
+    "`oidc` without a chain asks STS first, then the pod's agent.",
+)
+"""What else is to be known about them, for people, in Markdown."""
+
+SOURCES: Final[Mapping[str, Source]] = table_of(from_config("ak", "sk", "security_token"), CHAIN)
 """The sources that a configuration may name -> how each is read; the chain is the vendor's own."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Final
 
 from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypted, extra, judge, visible
-from imageferry.core.facts import CloudFacts, KindLimit
+from imageferry.core.facts import CloudFacts, KindLimit, RoleFacts, Switch
 
 _TOO_LARGE_TO_EXPORT_GIB: Final = 1024
 LARGEST_NORMAL_GIB: Final = 128
@@ -80,11 +80,31 @@ _NEVER: Final = (
     ),
 )
 
+ROLE: Final = RoleFacts(
+    word="agency",
+    meaning="the name of the IAM agency that the source's keys take; needs `domain` beside it",
+    pattern=r"[^\s:/]{1,64}",
+    example="imageferry",
+    owner="domain",
+    owner_meaning="the name of the account whose `agency` it is",
+    shortest=900.0,
+    longest=86_400.0,
+    usual=3600.0,
+)
+
+EXPORT_VERSION: Final = "export_version"
+
 FACTS: Final = CloudFacts(
     name="huawei",
     title="Huawei Cloud",
     credential_words=("ak", "sk"),
     optional_credential_words=("security_token",),
+    role=ROLE,
+    switches={
+        EXPORT_VERSION: Switch(
+            ("v1", "v2.1"), "the path of exports, `/v1/cloudimages/…` or `/v2.1/cloudimages/…`; both do the same"
+        ),
+    },
     endpoint="https://ims.{region}.myhuaweicloud.com",
     identity_endpoint="https://iam.{region}.myhuaweicloud.com",
     storage_endpoint="https://{bucket}.obs.{region}.myhuaweicloud.com",

@@ -15,12 +15,14 @@ from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
 from imageferry.core.times import parse_rfc3339
 from imageferry.errors import Refused
-from imageferry.ports import Gone, Look
+from imageferry.ports import Gone, ImagePage, Look
 
 LIST: Final = "ListImages"
 PAGE: Final = 100
 """Images of one answer that are asked for; the most that may be is not published."""
 MOST_PAGES: Final = 20
+OWN_KINDS: Final = ("private", "shared")
+"""How own images show: those that are shared with others are a kind of their own."""
 FEW: Final = 2
 """So many images are asked for one by one; more are looked for in the list of all."""
 
@@ -84,6 +86,22 @@ class Images:
                 found[each] = await self._one(region, project, each)
         return found
 
+    async def listed(self, region: str, marker: str | None) -> ImagePage:
+        """One page of the own images of the region's own project, in any state.
+
+        First those that are shared with nobody, then the others: the API lists them apart. The marker is the kind
+        and the API's own marker.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        kind, _, after = (marker or OWN_KINDS[0]).partition(":")
+        query = await self._own(region, "", kind)
+        images, following, count = await self._page(region, "", (*query, *_paging(after)))
+        if count and following not in ("", after):
+            return ImagePage(images, f"{kind}:{following}")
+        return ImagePage(images, OWN_KINDS[1] if kind == OWN_KINDS[0] else None)
+
     async def named(self, region: str, project: str, name: str) -> list[Image]:
         """Own images that have exactly this name, in any state.
 
@@ -118,17 +136,20 @@ class Images:
         return next((image for image in images if image.id == image_id), gone)
 
     async def _pages(self, region: str, project: str, more: Query = ()) -> AsyncIterator[list[Image]]:
-        owner = await self._client.projects.find(region, project)
-        query = (("__imagetype", "private"), ("owner", owner), ("sort_dir", "desc"), ("sort_key", "created_at"), *more)
+        query = (*await self._own(region, project, OWN_KINDS[0]), *more)
         markers = {""}
         marker = ""
         for _ in range(MOST_PAGES):
-            at = (("marker", marker),) if marker else ()
-            images, marker, count = await self._page(region, project, (*query, ("limit", str(PAGE)), *at))
+            images, marker, count = await self._page(region, project, (*query, *_paging(marker)))
             yield images
             if count == 0 or marker in markers:
                 return
             markers.add(marker)
+
+    async def _own(self, region: str, project: str, kind: str) -> Query:
+        """What asks for the project's own images, newest first."""
+        owner = await self._client.projects.find(region, project)
+        return (("__imagetype", kind), ("owner", owner), ("sort_dir", "desc"), ("sort_key", "created_at"))
 
     async def _page(self, region: str, project: str, query: Query) -> tuple[list[Image], str, int]:
         """(images, the next page's marker or nothing, rows of this page)."""
@@ -177,6 +198,10 @@ def to_image(row: Row, place: Place, owner: str) -> Image:
 
 def _no_list(request_id: str) -> Answer:
     return Answer("retry", "the answer has no list of images", request_id=request_id)
+
+
+def _paging(marker: str) -> Query:
+    return (("limit", str(PAGE)), *((("marker", marker),) if marker else ()))
 
 
 def _next_marker(content: Mapping[str, Any], rows: Sequence[Row]) -> str:

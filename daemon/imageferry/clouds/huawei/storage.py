@@ -15,12 +15,12 @@ from typing import Final
 from urllib.parse import quote
 
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.objects import HEAD_OBJECT, POOL, Missing, Present, Seen
+from imageferry.clouds.objects import HEAD_BUCKET, HEAD_OBJECT, POOL, Missing, Present, Seen, seen_bucket
 from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
+from imageferry.ports import Bucket
 
 SIGNED_PREFIX: Final = "x-obs-"
 
@@ -43,19 +43,42 @@ class Storage:
 
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the endpoint."""
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return refused.answer
-        base = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
-        url = f"{base}/{key_text(key)}"
-        headers = {"host": url.partition("://")[2].partition("/")[0], **signed(keys, bucket, key, self._now())}
-        told = await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+        told = await self._ask(HEAD_OBJECT, bucket, region, key)
         if told.reply is None or told.answer.klass != "ok":
             return told.answer
         if told.reply.status == _MISSING:
             return Missing(told.answer.request_id)
         return _present(told.reply, told.answer)
+
+    async def bucket(self, bucket: str, region: str) -> Bucket:
+        """Look at a bucket, and whether it is of a kind that exports can be written to.
+
+        :raises Refused: it was not answered, or not let in.
+        """
+        told = await self._ask(HEAD_BUCKET, bucket, region, "")
+        seen = seen_bucket(told, "x-obs-bucket-location")
+        return seen._replace(fault=_unfit(told.reply)) if seen.exists and told.reply is not None else seen
+
+    async def _ask(self, api: str, bucket: str, region: str, key: str) -> Told:
+        base = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
+        url = f"{base}/{key_text(key)}"
+        host = url.partition("://")[2].partition("/")[0]
+
+        async def send(keys: Keys) -> Told:
+            headers = {"host": host, **signed(keys, bucket, key, self._now())}
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send)
+
+
+def _unfit(reply: Reply) -> str:
+    """Why exports cannot be written to a bucket that is there."""
+    storage_class = reply.headers.get("x-obs-storage-class", "STANDARD")
+    if reply.headers.get("x-obs-fs-file-interface", "").lower() == "enabled":
+        return "it is a parallel file system; exports need an object bucket"
+    if storage_class != "STANDARD":
+        return f"its storage class is {storage_class}; exports need STANDARD"
+    return ""
 
 
 def signed(keys: Keys, bucket: str, key: str, now: int) -> dict[str, str]:

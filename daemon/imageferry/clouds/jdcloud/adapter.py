@@ -15,10 +15,12 @@ import anyio
 
 from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.jdcloud import copies, exports
-from imageferry.clouds.jdcloud.client import Client, Dialect
-from imageferry.clouds.jdcloud.credentials import SOURCES
+from imageferry.clouds.jdcloud.client import Client
+from imageferry.clouds.jdcloud.credentials import ASSUME, SOURCES
+from imageferry.clouds.jdcloud.dialect import dialect
 from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.clouds.jdcloud.images import DESCRIBE, Images
+from imageferry.clouds.jdcloud.inquiries import Inquiries
 from imageferry.clouds.jdcloud.preconditions import Preconditions
 from imageferry.clouds.jdcloud.storage import Storage
 from imageferry.clouds.jdcloud.tasks import TASKS, Tasks
@@ -29,7 +31,7 @@ from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
 from imageferry.core.image import Image
 from imageferry.core.job import Job
-from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, Look, Permit, Progress
+from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
 APIS: Final = (DESCRIBE, TASKS, exports.ACTION, copies.ACTION, HEAD_OBJECT)
@@ -49,19 +51,19 @@ class JdCloud:
         metrics: Metrics,
         around: Around,
         *,
-        dialect: Dialect | None = None,
         nonce: Callable[[], object] = uuid.uuid4,
     ) -> None:
         """``nonce``: something new at every call; a signature's own chance, which decides nothing."""
         self.account = account.name
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock, SOURCES)
-        client = Client(account, gate, clock, self._wire, credentials, dialect=dialect or Dialect(), nonce=nonce)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
+        client = Client(account, gate, clock, self._wire, credentials, dialect=dialect(account), nonce=nonce)
         self._client = client
         self._images = Images(client, clock, account.name)
         storage = Storage(account, self._wire, credentials, client.vendor_now)
         self._exports = exports.Exports(client, Tasks(client), storage)
         self._copies = copies.Copies(client, self._images)
+        self.inquiries = Inquiries(client, storage, credentials)
         self._preconditions = Preconditions(self._images, clock)
 
     def scope(self, region: str, kind: LaneKind) -> str:  # noqa: ARG002 - other clouds count some kinds otherwise
@@ -79,6 +81,10 @@ class JdCloud:
     async def look(self, region: str, image_ids: Sequence[str]) -> Mapping[str, Look]:
         """Read images, up to fifty a request."""
         return await self._images.look(region, image_ids)
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own images, up to a hundred."""
+        return await self._images.listed(region, marker)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the job's frozen request once."""

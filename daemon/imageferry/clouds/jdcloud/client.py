@@ -7,7 +7,6 @@ refused because of its nonce, of our clock, of its keys or of how its token was 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,7 +17,8 @@ import structlog
 
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.jdcloud.codes import NONCE_USED, NOT_PROVEN, about_running, classify
-from imageferry.clouds.jdcloud.sign import V2, Scheme, Scope, Signable, authorization, path_text, query_text
+from imageferry.clouds.jdcloud.dialect import OTHER_FORM, Dialect, TokenForm, token_text
+from imageferry.clouds.jdcloud.sign import Scope, Signable, authorization, path_text, query_text
 from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
@@ -29,7 +29,8 @@ from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
 VERSION: Final = "v1"
-SERVICE: Final = "vm"
+Service = Literal["vm", "disk", "iam"]
+_DISKS: Final = "https://disk.jdcloud-api.com"
 WHOLE_ACCOUNT: Final = "*"
 CLOCK_OFF: Final = 60 * SECOND
 """A clock that is off by more than this may be why a signature was refused."""
@@ -41,18 +42,6 @@ _SERVER: Final = 500
 _UNPROVEN: Final = 401
 
 log = structlog.get_logger(__name__)
-
-TokenForm = Literal["base64", "raw"]
-OTHER_FORM: Final[dict[TokenForm, TokenForm]] = {"base64": "raw", "raw": "base64"}
-
-
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """What of a request's signature the vendor's own tools do not agree on."""
-
-    scheme: Scheme = V2
-    token: TokenForm = "base64"  # noqa: S105 - how one is written
-    """How the header of a temporary key's token is tried first; the other way is tried where it is refused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +58,7 @@ class Call:
     body: bytes = b""
     submits: bool = False
     """It starts a task: an answer that cannot be read leaves open whether it did."""
+    service: Service = "vm"
 
 
 class Client:
@@ -87,6 +77,10 @@ class Client:
     ) -> None:
         """``nonce``: something new at every call."""
         self._endpoint = account.endpoint
+        self._neighbours: dict[Service, str] = {
+            "disk": account.endpoint if account.endpoint_set else _DISKS,
+            "iam": account.identity_endpoint,
+        }
         self._gate = gate
         self._clock = clock
         self._wire = wire
@@ -94,6 +88,8 @@ class Client:
         self._scheme = dialect.scheme
         self._form = dialect.token
         self._form_proven = False
+        self._refused_keys: Keys | None = None
+        self._refused_forms: set[TokenForm] = set()
         self._nonce = nonce
         self.time = VendorTime()
 
@@ -147,7 +143,7 @@ class Client:
             return Told(refused.answer), False
         before, form = self.time.at(0), self._form
         told = await self._wire.ask(
-            f"{self.scope(asked.region)}/{asked.kind}",
+            f"{self.scope(asked.region)}/{asked.kind if asked.service == 'vm' else asked.service}",
             self._signed(asked, keys, form),
             lambda reply: _read(asked, reply),
         )
@@ -170,12 +166,20 @@ class Client:
         if abs(off) > CLOCK_OFF:
             log.warning("the clock is off; the vendor's is used", seconds=round(off / SECOND))
             return True
-        if await self._renewed(keys):
+        if keys.token and not self._form_proven and self._other_form(keys, form):
             return True
-        if keys.token and not self._form_proven:
-            self._form = OTHER_FORM[form]
-            return True
-        return False
+        return await self._renewed(keys)
+
+    def _other_form(self, keys: Keys, form: TokenForm) -> bool:
+        """Turn to the other way of writing a token; whether that is still untried with these keys.
+
+        Newer keys would tell nothing before it: a source that gives out others each time always has some.
+        """
+        if self._refused_keys != keys:
+            self._refused_keys, self._refused_forms = keys, set()
+        self._refused_forms.add(form)
+        self._form = OTHER_FORM[form]
+        return self._form not in self._refused_forms
 
     async def _renewed(self, keys: Keys) -> bool:
         try:
@@ -183,8 +187,11 @@ class Client:
         except Refused:
             return False
 
+    def _base(self, asked: Call) -> str:
+        return self._neighbours.get(asked.service, self._endpoint).replace("{region}", asked.region)
+
     def _signed(self, asked: Call, keys: Keys, form: TokenForm) -> Request:
-        scheme, _, rest = self._endpoint.replace("{region}", asked.region).partition("://")
+        scheme, _, rest = self._base(asked).partition("://")
         netloc, _, prefix = rest.partition("/")
         path = f"/{unquote(prefix)}/{VERSION}/regions/{asked.region}/{asked.path}".replace("//", "/")
         headers = {
@@ -194,11 +201,10 @@ class Client:
             "x-jdcloud-nonce": str(self._nonce()),
         }
         if keys.token:
-            token = b64encode(keys.token.encode()).decode() if form == "base64" else keys.token
-            headers["x-jdcloud-security-token"] = token
+            headers["x-jdcloud-security-token"] = token_text(keys.token, form)
         method = "POST" if asked.body else "GET"
         signable = Signable(method, path, asked.query, headers, asked.body)
-        proof = authorization(signable, Scope(asked.region, SERVICE), keys.id, keys.secret, self._scheme)
+        proof = authorization(signable, Scope(asked.region, asked.service), keys.id, keys.secret, self._scheme)
         query = f"?{query_text(asked.query)}" if asked.query else ""
         url = f"{scheme}://{netloc}{path_text(path)}{query}"
         return Request(asked.api, method, url, {**headers, "authorization": proof}, asked.body)

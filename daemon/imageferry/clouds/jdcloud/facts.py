@@ -12,7 +12,7 @@ import re
 from typing import Final
 
 from imageferry.clouds.preflight import BOTH, COPY, EXPORT, Rule, Wish, encrypted, extra, judge, visible, windows
-from imageferry.core.facts import CloudFacts, KindLimit
+from imageferry.core.facts import CloudFacts, KindLimit, RoleFacts, Switch
 
 
 def _windows_not_imported(wish: Wish) -> bool:
@@ -78,11 +78,36 @@ _NEVER: Final = (
     Rule(COPY, _same_region, "JD Cloud copies to another region only; {destination} is the image's own"),
 )
 
+ROLE: Final = RoleFacts(
+    word="role_jrn",
+    meaning="the role that the source's keys take, such as `jrn:iam::000000000001:role/imageferry`",
+    pattern=r"jrn:iam::[^:\s]+:role/\S+",
+    example="jrn:iam::000000000001:role/imageferry",
+    session_name=r"[\w+=,.@-]{2,64}",
+    shortest=3600.0,
+    longest=43_200.0,
+    usual=3600.0,
+)
+
+SIGNATURE: Final = "signature"
+TOKEN_ENCODING: Final = "token_encoding"  # noqa: S105 - a setting
+
 FACTS: Final = CloudFacts(
     name="jdcloud",
     title="JD Cloud",
     credential_words=("access_key", "secret_key"),
     optional_credential_words=("session_token",),
+    role=ROLE,
+    switches={
+        SIGNATURE: Switch(
+            ("jdcloud2", "jdcloud3"),
+            "the scheme of signatures: the documents say JDCLOUD2, the vendor's Python SDK signs JDCLOUD3",
+        ),
+        TOKEN_ENCODING: Switch(
+            ("base64", "raw"),
+            "how the token of temporary keys is written first; the other way is tried where that is refused",
+        ),
+    },
     endpoint="https://vm.jdcloud-api.com",
     identity_endpoint="https://iam.jdcloud-api.com",
     storage_endpoint="https://{bucket}.s3.{region}.jdcloud-oss.com",

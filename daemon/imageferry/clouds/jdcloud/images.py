@@ -18,7 +18,7 @@ from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
-from imageferry.ports import Clock, Gone, Look
+from imageferry.ports import Clock, Gone, ImagePage, Look
 
 DESCRIBE: Final = "describeImages"
 IDS: Final = 50
@@ -106,6 +106,17 @@ class Images:
             if page * PAGE >= total or not rows:
                 break
 
+    async def listed(self, region: str, marker: str | None) -> ImagePage:
+        """One page of the private images, in any state; the marker is the page's number.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        page = int(marker or 1)
+        rows, total = await self._page(region, (("imageSource", "private"),), page)
+        images = [self._image(region, row) for row in rows]
+        return ImagePage(images, str(page + 1) if images and page * PAGE < total else None)
+
     async def _batch(self, region: str, ids: Sequence[str]) -> dict[str, Image]:
         told = await self._ask(region, ids)
         if told is not None:
@@ -159,7 +170,10 @@ class Images:
         return {str(row["imageId"]): self._image(region, row) for row in rows}
 
     async def _page(self, region: str, query: Query, page: int) -> tuple[list[Mapping[str, Any]], int]:
-        return _rows(await self._client.read(_describe(region, query, page)))
+        told = await self._client.read(_describe(region, query, page))
+        if not isinstance(told.content.get("totalCount"), int):
+            raise Refused(Answer("retry", "the answer has no list of images", request_id=told.answer.request_id))
+        return _rows(told)
 
     def _image(self, region: str, row: Mapping[str, Any]) -> Image:
         state = str(row.get("status"))

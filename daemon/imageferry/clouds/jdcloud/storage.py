@@ -15,12 +15,22 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.objects import EMPTY_HASH, HEAD_OBJECT, POOL, Missing, Present, Seen, sign_s3
+from imageferry.clouds.objects import (
+    EMPTY_HASH,
+    HEAD_BUCKET,
+    HEAD_OBJECT,
+    POOL,
+    Missing,
+    Present,
+    Seen,
+    seen_bucket,
+    sign_s3,
+)
 from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
-from imageferry.errors import Refused
+from imageferry.ports import Bucket
 
 Form = Literal["plain", "s3"]
 OTHER: Final[dict[Form, Form]] = {"plain": "s3", "s3": "plain"}
@@ -48,27 +58,40 @@ class Storage:
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the endpoint."""
         url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
-        url = f"{url}/{quote(key, safe='/-_.~')}"
-        form, settled = self._form, self._proven
-        told = await self._ask(url, region, form)
-        if not settled and told.reply is not None and told.reply.status in (_BAD, *_FORBIDDEN):
-            form = OTHER[form]
-            told = await self._ask(url, region, form)
+        told = await self._settled(HEAD_OBJECT, f"{url}/{quote(key, safe='/-_.~')}", region)
         if told.reply is None or told.answer.klass != "ok":
             return told.answer
-        self._form, self._proven = form, True
         if told.reply.status == _MISSING:
             return Missing(told.answer.request_id)
         return _present(told.reply, told.answer)
 
-    async def _ask(self, url: str, region: str, form: Form) -> Told:
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            return Told(refused.answer)
+    async def bucket(self, bucket: str, region: str) -> Bucket:
+        """Look at a bucket.
+
+        :raises Refused: it was not answered, or not let in.
+        """
+        url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
+        return seen_bucket(await self._settled(HEAD_BUCKET, url, region), "x-amz-bucket-region")
+
+    async def _settled(self, api: str, url: str, region: str) -> Told:
+        """Ask in the form that works; while none has, in both."""
+        form, settled = self._form, self._proven
+        told = await self._ask(api, url, region, form, renewing=settled)
+        if not settled and told.reply is not None and told.reply.status in (_BAD, *_FORBIDDEN):
+            form = OTHER[form]
+            told = await self._ask(api, url, region, form, renewing=True)
+        if told.answer.klass == "ok":
+            self._form, self._proven = form, True
+        return told
+
+    async def _ask(self, api: str, url: str, region: str, form: Form, *, renewing: bool) -> Told:
         sign = sign_plain if form == "plain" else sign_s3
-        headers = sign("HEAD", url, keys, region, self._now())
-        return await self._wire.ask(POOL, Request(HEAD_OBJECT, "HEAD", url, headers), _read)
+
+        async def send(keys: Keys) -> Told:
+            headers = sign("HEAD", url, keys, region, self._now())
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+
+        return await self._credentials.signing(send, renewing=renewing)
 
 
 def sign_plain(method: str, url: str, keys: Keys, region: str, now: int) -> dict[str, str]:

@@ -16,14 +16,16 @@ from imageferry.clouds.credentials import Around, Credentials
 from imageferry.clouds.objects import HEAD_OBJECT, Objects
 from imageferry.clouds.tencent import copies, exports
 from imageferry.clouds.tencent.client import Client
+from imageferry.clouds.tencent.credentials import ASSUME, SOURCES
 from imageferry.clouds.tencent.facts import FACTS
 from imageferry.clouds.tencent.images import DESCRIBE, Images
+from imageferry.clouds.tencent.inquiries import Inquiries
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
 from imageferry.core.job import Job
-from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, Look, Permit, Progress
+from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
 APIS: Final = (DESCRIBE, exports.ACTION, copies.ACTION, HEAD_OBJECT)
@@ -38,12 +40,13 @@ class TencentCloud:
     def __init__(self, account: Account, gate: Gate, clock: Clock, metrics: Metrics, around: Around) -> None:
         self.account = account.name
         self._wire = Wire(account, clock, metrics)
-        credentials = Credentials(account, around, self._wire, clock)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
         self._client = Client(account, gate, clock, self._wire, credentials)
         self._images = Images(self._client, clock, account.name)
         objects = Objects(account, self._wire, credentials, self._client.vendor_now)
         self._exports = exports.Exports(self._client, self._images, objects, account.polls.images)
         self._copies = copies.Copies(self._client, self._images)
+        self.inquiries = Inquiries(self._client, objects)
 
     def vendor_time(self, now: int) -> int:
         """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""
@@ -56,6 +59,10 @@ class TencentCloud:
     async def look(self, region: str, image_ids: Sequence[str]) -> Mapping[str, Look]:
         """Read images, up to a hundred a request; ``encrypted`` stays unknown."""
         return await self._images.look(region, image_ids)
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own images, up to a hundred."""
+        return await self._images.listed(region, marker)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the job's frozen request once."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import structlog
 
@@ -24,7 +24,8 @@ from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
-VERSION: Final = "2017-03-12"
+Service = Literal["cvm", "sts"]
+VERSIONS: Final[dict[Service, str]] = {"cvm": "2017-03-12", "sts": "2018-08-13"}
 _OK: Final = 200
 
 log = structlog.get_logger(__name__)
@@ -40,6 +41,7 @@ class Call:
     body: bytes
     submits: bool = False
     """It starts a task: an answer that cannot be read leaves open whether it did."""
+    service: Service = "cvm"
 
 
 def call(action: str, region: str, params: Mapping[str, Any], kind: LaneKind = "read") -> Call:
@@ -51,7 +53,7 @@ class Client:
     """One account's way to the image API."""
 
     def __init__(self, account: Account, gate: Gate, clock: Clock, wire: Wire, credentials: Credentials) -> None:
-        self._endpoint = account.endpoint
+        self._endpoints: dict[Service, str] = {"cvm": account.endpoint, "sts": account.identity_endpoint}
         self._lane = account.lane
         self._gate = gate
         self._clock = clock
@@ -106,7 +108,7 @@ class Client:
             return Told(refused.answer), False
         before = self.time.at(0)
         told = await self._wire.ask(
-            f"{self._lane(asked.region)}/{asked.kind}",
+            f"{self._lane(asked.region)}/{asked.kind if asked.service == 'cvm' else asked.service}",
             self._signed(asked, keys),
             lambda reply: self._read(asked, reply),
         )
@@ -128,15 +130,15 @@ class Client:
             return False
 
     def _signed(self, asked: Call, keys: Keys) -> Request:
-        scheme, _, rest = self._endpoint.replace("{region}", asked.region).partition("://")
+        scheme, _, rest = self._endpoints[asked.service].replace("{region}", asked.region).partition("://")
         host = rest.partition("/")[0]
         stamp = self.vendor_now() // SECOND
         headers = {
             "Host": host,
             "Content-Type": CONTENT_TYPE,
-            "Authorization": authorization(Signable("cvm", host, asked.body), stamp, keys.id, keys.secret),
+            "Authorization": authorization(Signable(asked.service, host, asked.body), stamp, keys.id, keys.secret),
             "X-TC-Action": asked.action,
-            "X-TC-Version": VERSION,
+            "X-TC-Version": VERSIONS[asked.service],
             "X-TC-Timestamp": str(stamp),
             "X-TC-Region": asked.region,
             "X-TC-Language": "en-US",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from imageferry.clouds.preflight import COPY, EXPORT, Rule, Wish, encrypted, judge, visible, windows
-from imageferry.core.facts import CloudFacts, KindLimit
+from imageferry.core.facts import CloudFacts, KindLimit, RoleFacts
 
 
 def _red_hat(wish: Wish) -> bool:
@@ -37,11 +37,24 @@ _NEVER: Final = (
     ),
 )
 
+ROLE: Final = RoleFacts(
+    word="role_arn",
+    meaning="the role that the source's keys take, such as `qcs::cam::uin/100000000001:roleName/imageferry`",
+    pattern=r"qcs::cam::uin/[0-9]+:role(Name)?/\S+",
+    example="qcs::cam::uin/100000000001:roleName/imageferry",
+    external_id=r"[\w+=,.@:/-]{2,128}",
+    session_name=r"[\w+=,.@-]{2,128}",
+    shortest=900.0,
+    longest=43_200.0,
+    usual=7200.0,
+)
+
 FACTS: Final = CloudFacts(
     name="tencent",
     title="Tencent Cloud",
     credential_words=("secret_id", "secret_key"),
     optional_credential_words=("token",),
+    role=ROLE,
     endpoint="https://cvm.{region}.tencentcloudapi.com",
     identity_endpoint="https://sts.{region}.tencentcloudapi.com",
     storage_endpoint="https://{bucket}.cos.{region}.myqcloud.com",

@@ -13,10 +13,11 @@ import structlog
 from imageferry.clouds.tencent.client import Client, call
 from imageferry.clouds.tencent.codes import BAD_ID
 from imageferry.clouds.wire import Told
+from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
 from imageferry.core.times import parse_rfc3339
 from imageferry.errors import Refused
-from imageferry.ports import Clock, Gone, Look
+from imageferry.ports import Clock, Gone, ImagePage, Look
 
 DESCRIBE: Final = "DescribeImages"
 PAGE: Final = 100
@@ -95,6 +96,16 @@ class Images:
                 break
         return found
 
+    async def listed(self, region: str, marker: str | None) -> ImagePage:
+        """One page of the own images, in any state; the marker is the page's number.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        page = int(marker or 0)
+        images, total = await self._page(region, "image-type", ["PRIVATE_IMAGE"], page)
+        return ImagePage(images, str(page + 1) if images and (page + 1) * PAGE < total else None)
+
     async def _batch(self, region: str, ids: Sequence[str]) -> dict[str, Image]:
         told = await self._client.ask(call(DESCRIBE, region, {"ImageIds": ids, "Limit": PAGE}))
         if _bad_id(told):
@@ -138,7 +149,10 @@ class Images:
 
     async def _page(self, region: str, name: str, values: Sequence[str], page: int) -> tuple[list[Image], int]:
         params = {"Filters": [{"Name": name, "Values": values}], "Offset": page * PAGE, "Limit": PAGE}
-        return self._images(region, await self._client.read(call(DESCRIBE, region, params)))
+        told = await self._client.read(call(DESCRIBE, region, params))
+        if not isinstance(told.content.get("TotalCount"), int):
+            raise Refused(Answer("retry", "the answer has no list of images", request_id=told.answer.request_id))
+        return self._images(region, told)
 
     def _images(self, region: str, told: Told) -> tuple[list[Image], int]:
         place = Place("tencent", self._account, region)

@@ -264,7 +264,7 @@ async def test_a_submit_of_a_closed_account_that_needs_its_project_was_not_sent(
 
 
 async def test_a_region_that_does_not_answer_holds_up_no_other() -> None:
-    async with staged(account={"credentials": UNKNOWN, "timeouts": Timeouts(request=0.5)}) as stage:
+    async with staged(account={"credentials": UNKNOWN, "timeouts": Timeouts(request=1.5)}) as stage:
         there = image(stage.server, region=OTHER_REGION)
         stage.misbehave("hang", "KeystoneListProjects", count=1)
         ended: list[str] = []

@@ -149,7 +149,7 @@ async def test_a_submit_without_a_readable_answer_is_unanswered_and_sent_once(fa
 
 
 async def test_a_submit_that_hangs_is_unanswered_at_the_deadline() -> None:
-    async with staged(account={"timeouts": Timeouts(request=0.1)}) as stage:
+    async with staged(account={"timeouts": Timeouts(request=1.0)}) as stage:
         job = await stage.export()
         stage.misbehave("hang")
         assert (await stage.refused(job)).klass == "unanswered"

@@ -10,9 +10,7 @@ import pytest
 
 from imageferry.clouds.credentials import Around
 from imageferry.clouds.jdcloud.adapter import APIS, JdCloud, build
-from imageferry.clouds.jdcloud.client import Dialect
 from imageferry.clouds.jdcloud.events import sightings
-from imageferry.clouds.jdcloud.sign import V3
 from imageferry.clouds.registry import APIS as REGISTERED
 from imageferry.clouds.registry import CLOUDS, READERS
 from imageferry.core.account import CredentialSpec, Timeouts
@@ -377,8 +375,8 @@ async def test_an_old_token_is_replaced_once(tmp_path: Path) -> None:
 async def test_the_newer_algorithm_is_taken_where_it_is_chosen() -> None:
     async with staged(algorithms=["JDCLOUD3"]) as stage:
         image_id = image(stage.server)
-        account = jdcloud_account(stage.cloud._client._endpoint)
-        cloud = JdCloud(account, stage.gate, stage.clock, Metrics(), NOWHERE, dialect=Dialect(V3))
+        account = jdcloud_account(stage.cloud._client._endpoint, switches={"signature": "jdcloud3"})
+        cloud = JdCloud(account, stage.gate, stage.clock, Metrics(), NOWHERE)
         found = await cloud.look(REGION, [image_id])
         await cloud.aclose()
     assert isinstance(found[image_id], Image)
@@ -417,7 +415,7 @@ async def test_a_submit_that_hangs_is_unanswered_at_the_deadline() -> None:
     async with staged() as stage:
         job = await stage.export()
         stage.misbehave("hang")
-        account = jdcloud_account(stage.cloud._client._endpoint, timeouts=Timeouts(request=0.3))
+        account = jdcloud_account(stage.cloud._client._endpoint, timeouts=Timeouts(request=1.0))
         cloud = JdCloud(account, OpenGate(), stage.clock, Metrics(), NOWHERE)
         answer = await cloud.submit(job, permit := RecordingPermit())
         await cloud.aclose()

@@ -1,15 +1,7 @@
 import pytest
 
-from imageferry.rehearsal.connection import Dropped, Hung
-from imageferry.rehearsal.huawei_answers import befallen, status_for
+from imageferry.rehearsal.huawei_answers import status_for
 from imageferry.rehearsal.huawei_options import HuaweiOptions
-from imageferry.rehearsal.misbehaviour import Misbehaviour
-
-
-@pytest.mark.parametrize(("fault", "kind"), [("hang", Hung), ("drop", Dropped)])
-def test_a_connection_that_hangs_or_drops_is_written_down_with_its_work(fault: str, kind: type) -> None:
-    written, response = befallen(Misbehaviour(fault=fault, work="late"))  # type: ignore[arg-type] # parametrized
-    assert (written, type(response)) == (f"{fault}, work late", kind)
 
 
 @pytest.mark.parametrize(

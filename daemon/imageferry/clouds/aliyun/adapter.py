@@ -1,0 +1,119 @@
+"""Alibaba Cloud as flow sees it: the Cloud port over its image API and its object storage.
+
+Built by the registry, called by flow. It decides nothing about jobs; exports and copies each have a file of their own.
+"""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+import anyio
+
+from imageferry.clouds.aliyun import codes, copies, exports
+from imageferry.clouds.aliyun.client import Client
+from imageferry.clouds.aliyun.credentials import SOURCES
+from imageferry.clouds.aliyun.facts import FACTS
+from imageferry.clouds.aliyun.images import DESCRIBE, Images
+from imageferry.clouds.aliyun.inquiries import Inquiries
+from imageferry.clouds.aliyun.refusals import Refusals
+from imageferry.clouds.aliyun.roles import ASSUME, signature
+from imageferry.clouds.aliyun.storage import LIST_OBJECTS, Storage
+from imageferry.clouds.aliyun.tasks import ATTRIBUTE, TASKS, Tasks
+from imageferry.clouds.credentials import Around, Credentials
+from imageferry.clouds.objects import HEAD_OBJECT
+from imageferry.clouds.wire import Wire
+from imageferry.core.account import Account
+from imageferry.core.answers import Answer
+from imageferry.core.image import Image
+from imageferry.core.job import Job
+from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
+from imageferry.telemetry.metrics import Metrics
+
+APIS: Final = (DESCRIBE, TASKS, ATTRIBUTE, codes.EXPORT, codes.COPY, HEAD_OBJECT, LIST_OBJECTS)
+"""What this adapter asks for, as the metrics name it."""
+
+
+class AliyunCloud:
+    """One account at Alibaba Cloud; see ``ports.Cloud``."""
+
+    facts = FACTS
+
+    def __init__(
+        self,
+        account: Account,
+        gate: Gate,
+        clock: Clock,
+        metrics: Metrics,
+        around: Around,
+        *,
+        nonce: Callable[[], object] = uuid.uuid4,
+    ) -> None:
+        """``nonce``: something new at every call; a signature's own chance, which decides nothing."""
+        self.account = account.name
+        self._wire = Wire(account, clock, metrics)
+        credentials = Credentials(account, around, self._wire, clock, SOURCES, ASSUME)
+        client = Client(account, gate, clock, self._wire, credentials, signature=signature(account), nonce=nonce)
+        self._client = client
+        self._images = Images(client, clock, account.name)
+        storage = Storage(account, self._wire, credentials, client)
+        self._exports = exports.Exports(client, Tasks(client), storage)
+        self._copies = copies.Copies(client, self._images)
+        self.inquiries = Inquiries(client, storage)
+        self._refusals = Refusals(self._images, clock)
+
+    def vendor_time(self, now: int) -> int:
+        """Our time by the vendor's clock, as the Date headers of its recent answers tell it."""
+        return self._client.time.at(now)
+
+    def freeze(self, job: Job, image: Image) -> Frozen:
+        """The whole request of a job."""
+        return exports.freeze(job, image) if job.action == "export" else copies.freeze(job, image)
+
+    async def look(self, region: str, image_ids: Sequence[str]) -> Mapping[str, Look]:
+        """Read images, up to a hundred a request."""
+        return await self._images.look(region, image_ids)
+
+    async def list_images(self, region: str, marker: str | None = None) -> ImagePage:
+        """One page of the account's own images in a region, up to a hundred."""
+        return await self._images.page(region, marker)
+
+    async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
+        """Send the job's frozen request once."""
+        held = self._refusals.held(job)
+        if held is not None:
+            permit.judged(Answer("never_sent", held.message))
+            return held
+        told = await (self._exports if job.action == "export" else self._copies).submit(job, permit)
+        return await self._refusals.judged(job, told)
+
+    async def find(self, job: Job, taken: Collection[str]) -> Finding:
+        """Look for what an unanswered request made; never for what another job owns."""
+        return await (self._exports if job.action == "export" else self._copies).find(job, taken)
+
+    async def follow(self, region: str, jobs: Sequence[Following]) -> Sequence[Progress]:
+        """How running jobs are; what could not be told of one job keeps it running, with the reason."""
+        told: list[Progress] = []
+
+        async def follow_exports() -> None:
+            told.extend(await self._exports.follow(region, [one for one in jobs if one.job.action == "export"]))
+
+        async def follow_copies() -> None:
+            told.extend(await self._copies.follow([one for one in jobs if one.job.action == "copy"]))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(follow_exports)
+            group.start_soon(follow_copies)
+        return told
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        await self._wire.aclose()
+
+
+def build(account: Account, gate: Gate, clock: Clock, metrics: Metrics) -> AliyunCloud:
+    """The adapter of one account, with the keys' sources as the process has them."""
+    return AliyunCloud(account, gate, clock, metrics, Around(os.environ, Path(os.environ.get("HOME", "/"))))

@@ -1,0 +1,1 @@
+"""Expressions: what a policy's ``when`` says, in CEL. Needs the extra ``cel``."""

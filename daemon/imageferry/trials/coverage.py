@@ -1,0 +1,93 @@
+"""How much of the policies their tests exercise: each policy matched and not matched, each matcher true and false.
+
+A matcher is asked about a test's image by itself, whatever stands beside it, so that the order of matchers does not
+count. What is unknown was seen neither true nor false. The ``test`` command prints what this finds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from imageferry.core.match import Matcher
+from imageferry.core.spec import MatchSpec
+from imageferry.policies import Written, compiled_match
+from imageferry.trials.judge import Outcome
+from imageferry.wording import dotted
+
+_Loc = tuple[str | int, ...]
+_NESTED = {"any_of": "any", "all_of": "all"}
+
+
+class Gap(NamedTuple):
+    """Something that no test exercises."""
+
+    path: str
+    line: int
+    column: int
+    policy: str
+    missing: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}:{self.column}: {self.policy}: {self.missing}"
+
+
+class Coverage(NamedTuple):
+    """What was seen of all there is to see."""
+
+    seen: int
+    total: int
+    gaps: tuple[Gap, ...]
+
+    @property
+    def percent(self) -> int:
+        """Whole percents, rounded down: 100 means everything."""
+        return 100 * self.seen // self.total if self.total else 100
+
+
+def measure(policies: Iterable[Written], outcomes: Iterable[Outcome]) -> Coverage:
+    """What the tests' images showed of each policy and each of its matchers."""
+    told = list(outcomes)
+    seen, total, gaps = 0, 0, list[Gap]()
+    for one in policies:
+        for loc, missing, was_seen in _points(one, told):
+            total += 1
+            seen += was_seen
+            if not was_seen:
+                at: _Loc = ("policies", one.place, *loc)
+                gaps.append(Gap(one.document.name, *one.document.position(at, key=True), one.spec.name, missing))
+    return Coverage(seen, total, tuple(gaps))
+
+
+def _points(one: Written, outcomes: list[Outcome]) -> Iterator[tuple[_Loc, str, bool]]:
+    """(where it is, what is said if no test shows it, whether one does)."""
+    asked = [outcome for outcome in outcomes if one.spec.name in outcome.trial.asked]
+    verdicts = {v.verdict for outcome in asked for v in outcome.decision.verdicts if v.policy == one.spec.name}
+    yield ("name",), "it matches in no test", "match" in verdicts
+    yield ("name",), "it is not matched in any test", "no_match" in verdicts
+    for loc, matcher in matchers(one.spec.match):
+        found = {matcher(outcome.trial.image, outcome.trial.now).verdict for outcome in asked}
+        yield ("match", *loc), f"{dotted(loc)} is true in no test", "match" in found
+        yield ("match", *loc), f"{dotted(loc)} is false in no test", "no_match" in found
+
+
+def matchers(spec: MatchSpec, at: _Loc = ()) -> Iterator[tuple[_Loc, Matcher]]:
+    """Every matcher that is written, down to the last nested one, each compiled by itself."""
+    for field in MatchSpec.model_fields:
+        value: Any = getattr(spec, field)
+        if field not in spec.model_fields_set:
+            continue
+        if field in _NESTED:
+            for index, inner in enumerate(value):
+                yield from matchers(inner, (*at, _NESTED[field], index))
+        elif field == "not_":
+            yield from matchers(value, (*at, "not"))
+        elif field == "tags":
+            yield from (((*at, "tags", key), _alone("tags", {key: globs})) for key, globs in value.items())
+        else:
+            yield (*at, field), _alone(field, value)
+
+
+def _alone(field: str, value: object) -> Matcher:
+    """One matcher of a ``match`` that has been validated already."""
+    return compiled_match(MatchSpec.model_construct({field}, **{field: value}))
