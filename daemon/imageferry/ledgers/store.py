@@ -25,6 +25,7 @@ from imageferry.ports import (
     HistoryRow,
     ImageRow,
     IntakeRow,
+    LetterHead,
     LookDone,
     LookLater,
     Move,
@@ -73,6 +74,10 @@ class StoredReader:
     async def dead_letter(self, letter_id: int) -> DeadLetter | None:
         """One dead letter."""
         return await self._database.read(letters.dead_letter(letter_id))
+
+    async def letter_heads(self, limit: int | None = None, *, waiting: bool = False) -> list[LetterHead]:
+        """Dead letters without their bytes, newest first; ``waiting``: those that were not replayed."""
+        return await self._database.read(letters.letter_heads(limit, waiting=waiting))
 
     async def letters_about(self, text: str) -> list[DeadLetter]:
         """Dead letters whose bytes hold a text as a word of its own, oldest first."""

@@ -19,6 +19,7 @@ from imageferry.ports.records import (
     HistoryRow,
     ImageRow,
     IntakeRow,
+    LetterHead,
     LookDone,
     LookLater,
     Move,
@@ -63,6 +64,10 @@ class Reader(Protocol):
 
     async def dead_letter(self, letter_id: int) -> DeadLetter | None:
         """One dead letter."""
+        ...
+
+    async def letter_heads(self, limit: int | None = None, *, waiting: bool = False) -> list[LetterHead]:
+        """Dead letters without their bytes, newest first; ``waiting``: those that were not replayed."""
         ...
 
     async def letters_about(self, text: str) -> list[DeadLetter]:
