@@ -63,6 +63,10 @@ class StoredReader:
         """The ``outcome`` of those images that are known at a place."""
         return await self._database.read(queries.outcomes(place, image_ids))
 
+    async def told(self, place: Place, image_ids: Sequence[str]) -> set[str]:
+        """Of some images at a place: those that an event told of, and that were not given up since."""
+        return await self._database.read(queries.told(place, image_ids))
+
     async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
         """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
         return await self._database.read(queries.copies(account, region, images))

@@ -32,6 +32,7 @@ SCRIPTS: dict[str, Callable[[], Script[Any]]] = {
     "history": lambda: queries.history("abc"),
     "image": lambda: queries.image("img-1"),
     "outcomes": lambda: queries.outcomes(PLACE, ["img-1", "img-2"]),
+    "told": lambda: queries.told(PLACE, ["img-1", "img-2"]),
     "put in": lambda: backfill.put_in(PLACE, ["img-1", "img-99"], ["a"], NOW),
     "coverage": overview.coverage,
     "letter heads": lambda: letters.letter_heads(20, waiting=True),
