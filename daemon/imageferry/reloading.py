@@ -77,11 +77,14 @@ class Reloading:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_set_when_cancelled, stop)
                 await self._look()  # whatever changed before this was watched
+                looked = self._clock.monotonic()
                 while self._folders() == folders:
                     timeout = round(LOOK_EVERY * 1000)
                     hint = await anyio.to_thread.run_sync(watcher.watch, _LONGEST_MS, _QUIET_MS, timeout, stop)
-                    if isinstance(hint, str) or any(self._matters(path) for _, path in hint):
+                    late = self._clock.monotonic() - looked >= LOOK_EVERY  # a busy ledger beside them never times out
+                    if late or isinstance(hint, str) or any(self._matters(path) for _, path in hint):
                         await self._look()
+                        looked = self._clock.monotonic()
                 tasks.cancel_scope.cancel()
         return None
 

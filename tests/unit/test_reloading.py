@@ -20,7 +20,7 @@ from imageferry.reloading import Reloading
 from imageferry.telemetry.clock import SystemClock
 from support.ledgers import PLACE
 from support.volumes import ConfigMap
-from support.waiting import until
+from support.waiting import LOOK_EVERY, until
 
 
 def policy(name: str, os_name: str = "linux") -> str:
@@ -192,6 +192,26 @@ async def test_a_change_that_nothing_tells_of_is_seen_by_looking(folder: Path, m
         await until(started(one))
         write(folder / "a.yaml")
         await one.become("second")
+
+
+async def test_looking_goes_on_while_something_beside_the_policies_changes_all_the_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the ledger does, which may stand there."""
+    monkeypatch.setattr(reloading, "LOOK_EVERY", 2.0)  # longer than a stream of changes is waited for
+    monkeypatch.setattr(Reloading, "_matters", lambda *_: False)
+
+    async def be_busy() -> None:
+        while True:
+            (folder.parent / "ledger.db-wal").write_text("x")
+            await anyio.sleep(LOOK_EVERY)
+
+    async with watched(folder) as one, anyio.create_task_group() as group:
+        group.start_soon(be_busy)
+        await until(started(one))
+        write(folder / "a.yaml")
+        await one.become("second")
+        group.cancel_scope.cancel()
 
 
 async def test_what_cannot_be_watched_is_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
