@@ -153,7 +153,7 @@ class PolicyBook:
 def _files(path: Path) -> list[Path]:
     """The files to read.
 
-    :raises BadFile: there are none.
+    :raises BadFile: there are none, or one is no file at all.
     """
     if not path.is_dir():
         return [path]
@@ -163,6 +163,9 @@ def _files(path: Path) -> list[Path]:
         others = sorted(file.name for file in path.glob("*.yml"))
         hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""
         raise BadFile([Complaint(str(path), 1, 1, f"no policies here; expected at least one file *.yaml{hint}")])
+    odd = [file for file in files if file.exists() and not (file.is_file() or file.is_dir())]
+    if odd:  # opening one may wait for ever, and a reload with it
+        raise BadFile([Complaint(str(file), 1, 1, "this is a pipe, socket or device; expected a file") for file in odd])
     return files
 
 

@@ -102,13 +102,13 @@ class Reloading:
         return self._path in {path, path.parent} or path.name.startswith(_KUBERNETES)
 
     async def _look(self) -> None:
-        """Read again if any file is another than the last time."""
-        seen = await anyio.to_thread.run_sync(fingerprint, self._path)
+        """Read again if any file is another than the last time; a file system that hangs keeps nothing from ending."""
+        seen = await anyio.to_thread.run_sync(fingerprint, self._path, abandon_on_cancel=True)
         if seen == self._seen:
             return
         self._seen = seen
         self._reads = reads = self._reads + 1
-        found: Found = await anyio.to_thread.run_sync(self._book.read)
+        found: Found = await anyio.to_thread.run_sync(self._book.read, abandon_on_cancel=True)
         if self._reads == reads and self._book.take(found):  # a read that began later knows better
             self._tell()
 

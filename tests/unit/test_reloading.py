@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -259,6 +261,35 @@ async def test_a_wrong_file_keeps_the_whole_old_set_and_every_complaint_is_logge
     assert (sorted(complaints), len(complaints) > 1) == (sorted(set(complaints)), True)
     [taken] = [line for line in logs if line["event"] == "policies read again"]
     assert (taken["policies"], taken["digest"] != digest, taken["digest"]) == (1, True, one.book.current.digest)
+
+
+async def test_a_pipe_among_the_policies_is_a_complaint_and_nothing_waits_for_it(folder: Path) -> None:
+    async with watched(folder) as one:
+        await until(started(one))
+        os.mkfifo(folder / "b.yaml")
+        said = await one.be_wrong()
+        (folder / "b.yaml").unlink()
+        await until(lambda: one.reloading.wrong is None)
+    assert said == f"{folder}/b.yaml:1:1: this is a pipe, socket or device; expected a file"
+
+
+async def test_a_file_system_that_hangs_does_not_keep_the_daemon_from_stopping(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: Path) -> str:
+        hangs.set()
+        goes_on.wait(60)
+        return ""
+
+    monkeypatch.setattr(reloading, "fingerprint", hang)
+    try:
+        with anyio.fail_after(20):
+            async with watched(folder):
+                await until(hangs.is_set)
+    finally:
+        goes_on.set()
 
 
 async def test_a_file_that_is_right_again_is_told_though_the_set_is_the_same(folder: Path) -> None:
