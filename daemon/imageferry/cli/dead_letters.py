@@ -74,7 +74,7 @@ def show(config: Path | None, output: str, letter: int) -> None:
 @click.option("--all", "everything", is_flag=True, default=False, help="Every letter that was not replayed.")
 @click.argument("letters", type=NUMBER, nargs=-1)
 def replay(config: Path | None, everything: bool, letters: tuple[int, ...]) -> None:  # noqa: FBT001 - click passes flags by name
-    """Read dead letters again, with the config and the program of today.
+    """Read dead letters again, with the config of today, or of the daemon where one runs: restart it after a change.
 
     What can be read now becomes an event and the letter is marked; what still cannot stays, with its new reason, and
     makes the exit code 1.
