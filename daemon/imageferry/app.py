@@ -32,7 +32,7 @@ from imageferry.flow.doubt import Doubt
 from imageferry.flow.drive import Bell, Step, Stopping, drive
 from imageferry.flow.follow import Follow
 from imageferry.flow.health import Health
-from imageferry.flow.hold import Hold
+from imageferry.flow.hold import Hold, check_names
 from imageferry.flow.inspect import Inspect
 from imageferry.flow.intake import Directory, Recorder
 from imageferry.flow.lanes import Lanes
@@ -41,6 +41,7 @@ from imageferry.flow.site import Bells, Site, Tally
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
 from imageferry.flow.undecided import Undecided
+from imageferry.flow.ways import Ways
 from imageferry.ledgers.sqlite import open_ledger, sqlite_path
 from imageferry.policies import PolicyBook
 from imageferry.ports import Clock, EventSource, Ledger
@@ -155,6 +156,7 @@ class Daemon:
         async with AsyncExitStack() as stack:
             parts = await self._open(stack)
             ledger = parts.ledger
+            await check_names(ledger, self.settings.accounts)
             await parts.hold.step()
             stack.push_async_callback(ledger.release_lanes, parts.hold.owner)
             await ledger.published("", (), [one.publisher.name for one, _ in parts.announcing], self.clock.now())
@@ -345,8 +347,8 @@ class Daemon:
                 (f"look {here}", Inspect(site, lambda: self.book.current).step, site.bells.look),
                 (f"export {here}", Submit(site, "export", group, stopped=stopped).step, site.bells.export),
                 (f"copy {here}", Submit(site, "copy", group, stopped=stopped).step, site.bells.copy),
-                (f"doubt {here}", Doubt(site).step, site.bells.doubt),
-                (f"follow {here}", Follow(site).step, site.bells.follow),
+                (f"doubt {here}", Doubt(site, Ways(group, site.bells.doubt)).step, site.bells.doubt),
+                (f"follow {here}", Follow(site, Ways(group, site.bells.follow)).step, site.bells.follow),
             ]
         for loop in loops:
             self._start(group, loop, parts.beats, self.stopping)

@@ -23,7 +23,7 @@ import anyio
 import pytest
 import structlog
 
-from bench import backlog, commits, deciding, intake, latency, pace
+from bench import backlog, commits, costs, deciding, intake, latency, pace
 from bench.report import Row, Size, missing, table
 from support.kafka import Broker, shared_broker
 from support.programs import ROOT
@@ -44,11 +44,16 @@ def _latency(size: Size, folder: Path) -> list[Row]:
     return anyio.run(latency.measure, size, _broker(), folder)
 
 
+def _costs(size: Size, folder: Path) -> list[Row]:
+    return anyio.run(costs.measure, size, folder)
+
+
 MEASUREMENTS: Final[Mapping[str, Measurement]] = {
     "intake": _intake,
     "latency": _latency,
     "pace": partial(anyio.run, pace.measure),
     "backlog": partial(anyio.run, backlog.measure),
+    "costs": _costs,
     "ledger": partial(anyio.run, commits.measure),
     "policies": deciding.measure,
 }

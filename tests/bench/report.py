@@ -107,6 +107,8 @@ class Size:
     starts: int = 5
     submits: int = 300
     """Jobs that this daemon submits before its memory is read."""
+    running: int = 500
+    """At once, of which the requests are counted."""
     commits: int = 1_500
     """One by one."""
     calls: int = 40_000

@@ -250,6 +250,22 @@ async def test_tasks_in_doubt_fill_slots_so_that_the_cloud_never_has_to_refuse_o
         assert accepted_once(cloud) == {(img, BUCKET) for img in ids}
 
 
+async def test_a_lost_export_that_ends_while_its_job_waits_its_turn_is_found_before_it_is_sent_again(
+    tmp_path: Path,
+) -> None:
+    """Where a dry run does not see a task that runs, its objects are looked for once more just before a resend."""
+    async with rehearsed(tmp_path, dry_run_sees_busy=False, export_seconds=200) as (stage, cloud):
+        img = image(cloud)
+        await decided(stage, img)
+        cloud.misbehave(dropped(work="done"))
+        await stage.submit()
+        await looked_into(stage, 2)
+        assert (await stage.job()).state == "planned"
+        stage.clock.jump(200)
+        [job] = await walked(stage)
+        assert (job.state, job.sends, accepted_once(cloud)) == ("succeeded", 2, {(img, BUCKET)})
+
+
 async def test_an_unanswered_copy_is_found_by_its_name(tmp_path: Path) -> None:
     """A job-unique name makes a copy findable: it is found, and never repeated."""
     async with rehearsed(tmp_path) as (stage, cloud):

@@ -81,3 +81,23 @@ async def test_a_region_that_hangs_does_not_delay_another_of_the_same_account(tm
             await until(lambda: cloud.requests.answered("hang") > 0)
             house.tell([event(img) for img in ids])
             await until(lambda: len(house.completed()) == 11, within=9)
+
+
+async def test_a_destination_that_hangs_does_not_delay_looks_at_copies_to_another(tmp_path: Path) -> None:
+    cloud = tencent(SystemClock(), copy_seconds=1.0, copies_running=30)
+    cloud.misbehave(Misbehaviour(fault="hang", action="DescribeImages", region=REFUSING))
+    lost = [image(cloud, name=f"lost-{number}") for number in range(3)]
+    good = [image(cloud, name=f"good-{number}") for number in range(5)]
+    wanted = [copy_to(REFUSING, name="lost"), copy_to(OTHER_REGION, name="good")]
+    for one in wanted:
+        one["match"]["name"] = f"{one['name']}-*"
+    async with served(cloud) as url:
+        slow = brisk(url, regions=REGIONS, request="120s", settle="121s")
+        house = House(tmp_path, {"prod": slow}, policies=wanted)
+        house.tell([event(each) for each in lost])
+        async with daemon_process(house) as process:
+            await until(lambda: cloud.requests.answered("hang") > 0, within=50)
+            house.tell([event(each) for each in good])
+            done = alive(process, house, lambda: len(house.completed()) == len(good))
+            await until(done, within=50)
+    assert {one["data"]["image_id"] for one in house.completed()} == set(good)

@@ -14,6 +14,7 @@ from anyio.lowlevel import checkpoint
 
 from imageferry.clouds.registry import CLOUDS
 from imageferry.core.account import Account
+from imageferry.core.image import Place
 from imageferry.core.job import ActionKind, Job, JobFilter, NewJob
 from imageferry.core.policy import PolicySet
 from imageferry.flow.doubt import Doubt
@@ -24,13 +25,14 @@ from imageferry.flow.lanes import Lanes
 from imageferry.flow.site import Bells, Site
 from imageferry.flow.submit import Submit
 from imageferry.flow.sweep import Sweep
+from imageferry.flow.ways import Ways
 from imageferry.ledgers.sqlite import open_ledger
 from imageferry.ports import Cloud, HistoryRow, Ledger
 from imageferry.telemetry.metrics import Metrics
 from support.accounts import tencent_account
 from support.clocks import FakeClock
 from support.clouds import ScriptedCloud
-from support.ledgers import PLACE, plan, sighting
+from support.ledgers import plan, sighting
 
 Builder = Callable[[Account, Lanes, FakeClock, Metrics], Cloud]
 
@@ -60,7 +62,8 @@ class Stage:
 
     async def sight(self, *image_ids: str) -> None:
         """Record one event for each image."""
-        await self.ledger.record([sighting(each) for each in image_ids], self.clock.now())
+        place = Place(self.site.account.cloud, self.site.account.name, self.site.region)
+        await self.ledger.record([sighting(each, place=place) for each in image_ids], self.clock.now())
 
     async def look(self, policies: PolicySet) -> float:
         return await Inspect(self.site, lambda: policies).step()
@@ -75,10 +78,12 @@ class Stage:
             return await Submit(self.site, action, group).step()
 
     async def doubt(self) -> float:
-        return await Doubt(self.site).step()
+        async with anyio.create_task_group() as group:
+            return await Doubt(self.site, Ways(group, self.site.bells.doubt)).step()
 
     async def follow(self) -> float:
-        return await Follow(self.site).step()
+        async with anyio.create_task_group() as group:
+            return await Follow(self.site, Ways(group, self.site.bells.follow)).step()
 
     async def sweep(self) -> float:
         return await Sweep([self.site], self.ledger, self.clock, self.metrics, lambda: ["archive"]).step()
@@ -121,22 +126,24 @@ def adapter(account: Account, lanes: Lanes, clock: FakeClock, metrics: Metrics) 
 
 @asynccontextmanager
 async def staged(
-    folder: Path, cloud: ScriptedCloud | Builder | None = None, *, clock: HastyClock | None = None, **changes: Any
+    folder: Path,
+    cloud: ScriptedCloud | Builder | None = None,
+    *,
+    clock: HastyClock | None = None,
+    account: Account | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Stage]:
-    """A site of the account ``prod`` over the ledger in ``folder``; ``changes`` are the account's.
-
-    Its keys are proven already: the circuit has tests of its own.
-    """
+    """A site of ``account`` over the ledger in ``folder``; of ``prod`` with ``changes`` where none is given."""
     clock = clock or HastyClock()
     metrics = Metrics()
-    account = tencent_account(**changes)
+    account = account or tencent_account(**changes)
     lanes = Lanes(account, clock, metrics)
     scripted = ScriptedCloud() if cloud is None else cloud
     port: Cloud = scripted if isinstance(scripted, ScriptedCloud) else scripted(account, lanes, clock, metrics)
     announced: list[int] = []
     async with open_ledger(f"sqlite://{folder}/ledger.db", clock=clock) as ledger:
         site = Site(
-            region=PLACE.region,
+            region=account.regions[0],
             lanes=lanes,
             cloud=port,
             ledger=ledger,

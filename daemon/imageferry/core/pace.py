@@ -6,6 +6,7 @@ draws lots, or knows what a request is.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Final
 
@@ -185,6 +186,16 @@ def poll_after(elapsed: float, expected: float | None, base: float, shortest: fl
     else:
         wanted = (elapsed - expected) / 4
     return max(shortest, min(base, wanted))
+
+
+def together(due_at: float, seconds: float) -> float:
+    """The moment ``due_at``, ``seconds`` from now, put off so that what falls due about then falls due at once.
+
+    Many tasks then share a request. It is put off by less than a third of the wait; the moments of long waits are
+    moments of short ones too.
+    """
+    grid = 2.0 ** math.floor(math.log2(seconds / 3))
+    return math.ceil(due_at / grid) * grid
 
 
 class Expectation:

@@ -6,7 +6,7 @@ until its deadline, and then left to a person.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,11 +18,12 @@ from imageferry.core.job import DOUBTED, Job
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.site import Site, kept, micros
 from imageferry.flow.submit import LOOKS
+from imageferry.flow.ways import BESIDE, Ways
 from imageferry.ports import Absent, Finding, Found, Lost, Move, Unclear
 
 BATCH: Final = 16
 AT_ONCE: Final = 8
-"""Doubts looked into at once in one region."""
+"""Doubts looked into at once for one destination."""
 ABSENT: Final = "absent"
 """In a job's memo: how often it was found absent in a row."""
 
@@ -34,19 +35,23 @@ class Doubt:
     """The loop that solves the doubts of one site."""
 
     site: Site
+    ways: Ways
 
     async def step(self) -> float:
         """Look into the doubts that are due; returns the seconds until more are."""
-        site = self.site
-        here = (site.account.name, site.region, "in_doubt")
-        jobs = await site.ledger.due_jobs(*here, site.clock.now(), BATCH)  # type: ignore[arg-type] # a literal in a tuple
-        if not jobs:
-            return site.until(await site.ledger.next_due(*here))  # type: ignore[arg-type] # a literal in a tuple
+        site, under_way = self.site, self.ways.under_way
+        here = (site.account.name, site.region)
+        jobs = await site.ledger.due_jobs(*here, "in_doubt", site.clock.now(), BATCH, without=under_way)
+        if jobs:
+            self.ways.start(jobs, self._solve_all)
+            return 0.0
+        return BESIDE if under_way else site.until(await site.ledger.next_due(*here, "in_doubt"))
+
+    async def _solve_all(self, jobs: Sequence[Job]) -> None:
         limiter = anyio.CapacityLimiter(AT_ONCE)
         async with anyio.create_task_group() as group:
             for job in jobs:
                 group.start_soon(self._solve, job, limiter)
-        return 0.0
 
     async def _solve(self, job: Job, limiter: anyio.CapacityLimiter) -> None:
         async with limiter:

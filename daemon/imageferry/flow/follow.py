@@ -14,16 +14,19 @@ import structlog
 
 from imageferry.core.answers import Answer
 from imageferry.core.job import Job
-from imageferry.core.pace import poll_after
+from imageferry.core.pace import poll_after, together
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.site import SINCE, VANISHED, Site, kept, micros
+from imageferry.flow.ways import BESIDE, Ways
 from imageferry.ports import Following, Move, Progress
 
 BATCH: Final = 100
 AT_ONCE: Final = 4
 SHORTEST: Final = 1.0
 """Seconds between two looks at one task, at the least; the base cadence may be shorter still."""
+PRECISION: Final = 50.0
+"""The end of a task need not be known more exactly than to this part of what such a task takes."""
 PATIENCE: Final = 2.0
 """A task that is seen to run past its deadline is followed up to this many times its time-out."""
 
@@ -35,18 +38,22 @@ class Follow:
     """The following loop of one site."""
 
     site: Site
+    ways: Ways
 
     async def step(self) -> float:
         """Look after the tasks that are due; returns the seconds until more are."""
-        site = self.site
+        site, under_way = self.site, self.ways.under_way
         here = (site.account.name, site.region)
-        jobs = await site.ledger.due_jobs(*here, "running", site.clock.now(), BATCH * AT_ONCE)
-        if not jobs:
-            return site.until(await site.ledger.next_due(*here, "running"))
+        jobs = await site.ledger.due_jobs(*here, "running", site.clock.now(), BATCH * AT_ONCE, without=under_way)
+        if jobs:
+            self.ways.start(jobs, self._look_after_all)
+            return 0.0
+        return BESIDE if under_way else site.until(await site.ledger.next_due(*here, "running"))
+
+    async def _look_after_all(self, jobs: Sequence[Job]) -> None:
         async with anyio.create_task_group() as group:
             for start in range(0, len(jobs), BATCH):
                 group.start_soon(self._look_after, jobs[start : start + BATCH])
-        return 0.0
 
     async def _look_after(self, jobs: Sequence[Job]) -> None:
         site = self.site
@@ -126,8 +133,9 @@ class Follow:
         base = self.site.account.polls.tasks
         shortest = min(base, SHORTEST)
         expected = self.site.lanes.expected(job.action).expected()
-        seconds = shortest if soon else poll_after(self._elapsed(job), expected, base, shortest)
-        return self.site.clock.now() + micros(seconds)
+        precise = min(base, max(SHORTEST, (expected or 0.0) / PRECISION))
+        seconds = shortest if soon else poll_after(self._elapsed(job), expected, base, precise)
+        return micros(together(self.site.clock.now() / SECOND + seconds, seconds))
 
     def _elapsed(self, job: Job) -> float:
         return (self.site.clock.now() - (job.submitted_at or job.created_at)) / SECOND

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from imageferry.core.account import Account
 from imageferry.errors import LedgerError
 from imageferry.flow.site import micros
 from imageferry.ports import Clock, Ledger
@@ -16,6 +17,21 @@ from imageferry.ports import Clock, Ledger
 LEASE: Final = 30.0
 """Seconds a lane stays held without being renewed."""
 RENEW_EVERY: Final = 5.0
+
+
+async def check_names(ledger: Ledger, accounts: Sequence[Account]) -> None:
+    """Refuse an account whose name the ledger knows as another cloud's: their work would be taken for each other's.
+
+    :raises LedgerError: there is one.
+    """
+    known = await ledger.known_accounts()
+    for account in accounts:
+        other = next((cloud for cloud, name in sorted(known) if name == account.name and cloud != account.cloud), "")
+        if other:
+            raise LedgerError(
+                f"account {account.name} is of cloud {account.cloud}, but this ledger has work of an account "
+                f"{account.name} of cloud {other}; give it another name, or another ledger"
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Called by the store; nothing here writes.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from imageferry.core.image import Place
@@ -106,6 +106,15 @@ def counts() -> Script[list[Counted]]:
     return [Counted(Place(*row[:3]), *row[3:]) for row in rows]
 
 
+def known_accounts() -> Script[set[tuple[str, str]]]:
+    """(cloud, account) of every job, and of every image that is still to be looked at."""
+    rows = yield Ask(
+        "SELECT DISTINCT cloud, account FROM jobs UNION "
+        "SELECT DISTINCT cloud, account FROM images WHERE look_due_at IS NOT NULL"
+    )
+    return {(cloud, account) for cloud, account in rows}
+
+
 def unprotected() -> Script[list[Unprotected]]:
     """By the policies that asked."""
     rows = yield Ask(
@@ -140,12 +149,20 @@ def _known_copies(column: str, account: str, region: str, values: Sequence[str])
     return known
 
 
-def due_jobs(account: str, region: str, state: State, now: int, limit: int) -> Script[list[Job]]:
-    """The longest due first. Each action has its own run of the index."""
+def due_jobs(
+    here: tuple[str, str], state: State, now: int, limit: int, without: Collection[str] = ()
+) -> Script[list[Job]]:
+    """The longest due first, but for some destinations. Each action has its own run of the index.
+
+    :param here: account and region.
+    """
     found: list[Job] = []
+    others = sorted(without)
+    elsewhere = sql("AND destination NOT IN", one_of(others)) if others else ""
     for action in ACTION_KINDS:
         rows = yield Ask(
-            sql(_JOBS, _OPEN, "AND due_at <= ? ORDER BY due_at LIMIT ?"), (account, region, state, action, now, limit)
+            sql(_JOBS, _OPEN, "AND due_at <= ?", elsewhere, "ORDER BY due_at LIMIT ?"),
+            (*here, state, action, now, *others, limit),
         )
         found += [read_job(row) for row in rows]
     return sorted(found, key=lambda one: one.due_at)[:limit]

@@ -151,9 +151,11 @@ class StoredLedger(StoredReader):
         """
         return await self._database.write(moving.claim(ask, now, freeze))
 
-    async def due_jobs(self, account: str, region: str, state: State, now: int, limit: int) -> list[Job]:
-        """Jobs of a state that are due, the longest due first."""
-        return await self._database.read(queries.due_jobs(account, region, state, now, limit))
+    async def due_jobs(
+        self, account: str, region: str, state: State, now: int, limit: int, *, without: Collection[str] = ()
+    ) -> list[Job]:
+        """Jobs of a state that are due, the longest due first; none to a destination of ``without``."""
+        return await self._database.read(queries.due_jobs((account, region), state, now, limit, without))
 
     async def move(self, moves: Sequence[Move], now: int) -> list[Job]:
         """Carry out moves, all or none.
@@ -186,6 +188,10 @@ class StoredLedger(StoredReader):
         if what == "look":
             return await self._database.read(looks.next_look(account, region))
         return await self._database.read(queries.next_job(account, region, what, action))
+
+    async def known_accounts(self) -> set[tuple[str, str]]:
+        """See ``ports.Ledger``."""
+        return await self._database.read(queries.known_accounts())
 
     async def recover(self, account: str, region: str, now: int, due_at: int) -> int:
         """At start-up: every ``submitting`` job becomes ``in_doubt``, due at ``due_at``."""

@@ -156,8 +156,10 @@ class Ledger(Reader, Protocol):
         """
         ...
 
-    async def due_jobs(self, account: str, region: str, state: State, now: int, limit: int) -> list[Job]:
-        """Jobs of a state that are due, the longest due first."""
+    async def due_jobs(
+        self, account: str, region: str, state: State, now: int, limit: int, *, without: Collection[str] = ()
+    ) -> list[Job]:
+        """Jobs of a state that are due, the longest due first; none to a destination of ``without``."""
         ...
 
     async def move(self, moves: Sequence[Move], now: int) -> list[Job]:
@@ -190,6 +192,10 @@ class Ledger(Reader, Protocol):
         self, account: str, region: str, what: Literal["look"] | State, action: ActionKind | None = None
     ) -> int | None:
         """When the next look, or the next job of that state (and action), falls due; None when there is none."""
+        ...
+
+    async def known_accounts(self) -> set[tuple[str, str]]:
+        """(cloud, account) of every job, and of every image that is still to be looked at."""
         ...
 
     async def recover(self, account: str, region: str, now: int, due_at: int) -> int:

@@ -178,3 +178,10 @@ def _work_until_killed(name: str, folder: Path, lines: int) -> list[str]:
         said += [line for line in process.stdout if line.endswith("\n")]
         assert process.wait() == -signal.SIGKILL
     return said
+
+
+async def test_every_account_with_work_is_known_with_its_cloud(ledger: Ledger) -> None:
+    assert await ledger.known_accounts() == set()
+    await job_in(ledger, "succeeded")
+    await ledger.record([sighting("img-9", place=PLACE._replace(cloud="huawei", account="other"))], NOW)
+    assert await ledger.known_accounts() == {("tencent", "prod"), ("huawei", "other")}

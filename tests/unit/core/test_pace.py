@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imageferry.core.pace import Aimd, Expectation, Gcra, RunningLimit, back_off, poll_after
+from imageferry.core.pace import Aimd, Expectation, Gcra, RunningLimit, back_off, poll_after, together
 
 # --- Gcra ---
 
@@ -276,3 +276,15 @@ def test_a_time_that_went_backwards_is_passed_over() -> None:
     times = Expectation()
     times.seen(-5)
     assert times.expected() is None
+
+
+@pytest.mark.parametrize("seconds", [0.2, 1.0, 7.0, 30.0])
+def test_looks_that_fall_due_about_the_same_time_fall_due_at_once(seconds: float) -> None:
+    due = [together(1000.0 + late * seconds / 100, seconds) for late in range(20)]
+    assert len(set(due)) <= 2
+    assert all(0 <= at - (1000.0 + late * seconds / 100) < seconds / 3 for late, at in enumerate(due))
+
+
+def test_the_moments_of_long_waits_are_moments_of_short_ones() -> None:
+    at = together(1003.3, 30.0)
+    assert [together(at, seconds) for seconds in (0.5, 3.0, 15.0)] == [at] * 3

@@ -21,7 +21,7 @@ SCRIPTS: dict[str, Callable[[], Script[Any]]] = {
     "claim over an account": lambda: moving.claim(ask(running=9, scope="account"), NOW + HOUR, freeze),
     "due looks": lambda: looks.due_looks(*HERE, NOW, 400),
     "next look": lambda: looks.next_look(*HERE),
-    "due jobs": lambda: queries.due_jobs(*HERE, "running", NOW, 400),
+    "due jobs": lambda: queries.due_jobs(HERE, "running", NOW, 400, {"ap-shanghai"}),
     "next job": lambda: queries.next_job(*HERE, "planned", None),
     "next export": lambda: queries.next_job(*HERE, "planned", "export"),
     "overdue": lambda: queries.overdue(NOW, 500, 500),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ from imageferry.clouds.tencent.images import Images
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import Job, unique_part
+from imageferry.core.job import DOUBTED, Job, unique_part
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Gone, Look, Permit, Progress, Unclear
@@ -64,9 +64,15 @@ class Exports:
     objects: Objects
     check_every: float
     """Seconds between two looks at whether an image that is being exported still exists."""
+    spelt: set[str] = field(default_factory=set)
+    """Buckets in which an object was found under the very key that was told: no other spelling need be tried."""
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
-        """Send the frozen request once."""
+        """Send the frozen request once; after a doubt only if its objects still do not show."""
+        if DOUBTED in job.memo:
+            earlier = await self._earlier(job, permit)
+            if earlier is not None:
+                return earlier
         body = str(job.request["body"]).encode()
         told = await self.client.submit(Call(ACTION, job.place.region, "export", body, submits=True), permit)
         if told.answer.klass != "ok":
@@ -112,7 +118,7 @@ class Exports:
             async with limiter:
                 if overdue:  # before its objects: a task that ends in between would look as if it left nothing
                     probes[job.id] = await self._probe_overdue(job)
-                widely = job.id in probes or self._check_due(job)
+                widely = job.id in probes or (job.destination not in self.spelt and self._check_due(job))
                 sights[job.id] = await self._see(job, job.object_keys, self._since(job), widely=widely)
 
         async with anyio.create_task_group() as group:
@@ -122,6 +128,22 @@ class Exports:
         return [self._judge(one, sights[one.job.id], looks.get(one.job.image_id), probes) for one in asked]
 
     # --- looking ---------------------------------------------------------------------------------------------------
+
+    async def _earlier(self, job: Job, permit: Permit) -> Accepted | Answer | None:
+        """What a lost task has written since it was found absent; None where nothing shows.
+
+        The job may have waited for its turn since, and nobody has confirmed that a dry run sees a task that runs.
+        """
+        since = int(job.memo[DOUBTED])
+        sight = await self._see(job, tuple(job.request["keys"]), since, widely=True)
+        if sight.refusal is None and not sight.present:
+            return None
+        if sight.refusal is None:
+            seen = Answer("never_sent", "objects of an earlier request of this job are there")
+        else:
+            seen = Answer("never_sent", f"objects of an earlier request cannot be looked for: {sight.refusal}")
+        permit.judged(seen)
+        return Accepted(f"{FOUND}{since}", object_keys=tuple(sight.present)) if sight.refusal is None else seen
 
     async def _probe(self, job: Job) -> Told:
         body = {**json.loads(str(job.request["body"])), "DryRun": True}
@@ -146,6 +168,8 @@ class Exports:
                     return _Sight(present, len(keys), seen)
                 if not isinstance(seen, Missing) and seen.last_modified >= since - MARGIN:
                     present[spelling] = seen
+                    if spelling == key:
+                        self.spelt.add(job.destination)
                     break
         return _Sight(present, len(keys))
 
