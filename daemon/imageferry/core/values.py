@@ -40,6 +40,9 @@ def _filled(value: str) -> str:
 Text = Annotated[str, AfterValidator(_filled), Field(json_schema_extra={"pattern": r"\S"})]
 """A text with something in it."""
 
+_LONGEST_WORD: Final = 80
+"""Characters of a word that may be misspelt; what is longer is no word, and slow to compare."""
+
 LONGEST_WHEN: Final = 2000
 """Characters an expression may have."""
 
@@ -87,7 +90,7 @@ def _closed(what: str, values: tuple[str, ...]) -> AfterValidator:
 
 def close_to(word: str, values: tuple[str, ...]) -> str:
     """``; did you mean x?`` where something is close, else nothing."""
-    found = get_close_matches(word, values, 1)
+    found = get_close_matches(word, values, 1) if len(word) <= _LONGEST_WORD else []
     return f"; did you mean {found[0]}?" if found else ""
 
 
