@@ -166,6 +166,7 @@ BEYOND = {
         "agency_at_tencent",
         "agency_missing_at_huawei",
         "bucket_in_capitals",
+        "bucket_map_for_all_other_regions",
         "bucket_map_value_in_capitals",
         "bucket_too_short",
         "bucket_url",
