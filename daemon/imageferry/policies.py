@@ -74,6 +74,7 @@ def _read_all(path: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> l
         for one in reads
         for complaint in sorted({*one.complaints, *(repeated.get(one.document, ()) if one.document else ())})
     ]
+    complaints.extend(_strays(path))
     if complaints:
         raise BadFile(complaints)
     return [Written(spec, one.document, place) for one in reads if one.document for place, spec in enumerate(one.specs)]
@@ -128,6 +129,14 @@ def _files(path: Path) -> list[Path]:
         hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""
         raise BadFile([Complaint(str(path), 1, 1, f"no policies here; expected at least one file *.yaml{hint}")])
     return files
+
+
+def _strays(path: Path) -> Iterator[Complaint]:
+    """Files of a folder that are meant to be read, by their names, and are not: nobody would learn of it."""
+    for file in sorted(path.iterdir()) if path.is_dir() else ():
+        if file.suffix.lower() in {".yaml", ".yml"} and file.suffix != ".yaml" and not file.name.startswith("."):
+            message = f"this file is not read; expected a name that ends with .yaml; rename it to {file.stem}.yaml"
+            yield Complaint(str(file), 1, 1, message)
 
 
 def _read(file: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> _Read:

@@ -88,6 +88,17 @@ def test_a_folder_with_files_of_the_other_ending_says_what_to_rename(tmp_path: P
     ]
 
 
+@pytest.mark.parametrize("name", ["more.yml", "more.YAML", "more.test.yml"])
+def test_a_file_that_its_ending_keeps_from_being_read_is_a_complaint(tmp_path: Path, name: str) -> None:
+    written(tmp_path, one=ONE)
+    (tmp_path / name).write_text(TWO)
+
+    right = name.rpartition(".")[0] + ".yaml"
+    assert wrong(tmp_path) == [
+        f"{name}:1:1: this file is not read; expected a name that ends with .yaml; rename it to {right}"
+    ]
+
+
 def test_every_complaint_of_every_file_has_its_place(tmp_path: Path) -> None:
     first = """\
 policies:
