@@ -6,10 +6,12 @@ count. What is unknown was seen neither true nor false. The ``test`` command pri
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, NamedTuple
 
+from imageferry.core.decision import Ternary
 from imageferry.core.image import ARCHES, CLOUD_NAMES, OS_FAMILIES, VISIBILITIES
 from imageferry.core.match import Matcher
 from imageferry.core.spec import MatchSpec
@@ -58,10 +60,13 @@ class Coverage(NamedTuple):
 
 def measure(policies: Iterable[Written], outcomes: Iterable[Outcome]) -> Coverage:
     """What the tests' images showed of each policy and each of its matchers."""
-    told = list(outcomes)
+    told: dict[str, list[tuple[Outcome, Ternary]]] = defaultdict(list)
+    for outcome in outcomes:
+        for verdict in outcome.decision.verdicts:
+            told[verdict.policy].append((outcome, verdict.verdict))
     seen, total, gaps = 0, 0, list[Gap]()
     for one in policies:
-        for loc, missing, was_seen in _points(one, told):
+        for loc, missing, was_seen in _points(one, told[one.spec.name]):
             total += 1
             seen += was_seen
             if not was_seen:
@@ -70,16 +75,15 @@ def measure(policies: Iterable[Written], outcomes: Iterable[Outcome]) -> Coverag
     return Coverage(seen, total, tuple(gaps))
 
 
-def _points(one: Written, outcomes: list[Outcome]) -> Iterator[tuple[_Loc, str, bool]]:
-    """(where it is, what is said if no test shows it, whether one does)."""
-    asked = [outcome for outcome in outcomes if one.spec.name in outcome.trial.asked]
-    verdicts = {v.verdict for outcome in asked for v in outcome.decision.verdicts if v.policy == one.spec.name}
+def _points(one: Written, asked: list[tuple[Outcome, Ternary]]) -> Iterator[tuple[_Loc, str, bool]]:
+    """(where it is, what is said if no test shows it, whether one does); ``asked``: the tests that ask the policy."""
+    verdicts = {verdict for _, verdict in asked}
     yield ("name",), "it matches in no test", "match" in verdicts
     written = list(matchers(one.spec.match))
     if not (one.spec.match.says_visibility() and one.spec.takes_copies) or any(each.can_fail for each in written):
         yield ("name",), "it is not matched in any test", "no_match" in verdicts
     for loc, matcher, can_fail in written:
-        found = {matcher(outcome.trial.image, outcome.trial.now).verdict for outcome in asked}
+        found = {matcher(outcome.trial.image, outcome.trial.now).verdict for outcome, _ in asked}
         yield ("match", *loc), f"{dotted(loc)} is true in no test", "match" in found
         if can_fail:
             yield ("match", *loc), f"{dotted(loc)} is false in no test", "no_match" in found
