@@ -51,6 +51,12 @@ class PolicySet:
         """The policies that could match an image at this place, in file order."""
         return [self.specs[index] for index, _ in self._view(place).candidates]
 
+    def matched_nowhere(self, places: Sequence[Place]) -> list[Verdict]:
+        """What the policies that could match at none of these places say at the first of them."""
+        views = [self._view(place) for place in places]
+        somewhere = {index for view in views for index, _ in view.candidates}
+        return [one for index, one in enumerate(views[0].verdicts) if index not in somewhere] if views else []
+
     def decide(self, image: Image, world: World, now: int) -> Decision:
         """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC."""
         view = self._view(image.place)
