@@ -217,6 +217,7 @@ BEYOND = {
     },
     "tests": {
         # what an event says, what the defaults have said already, which policies there are
+        "action_twice",
         "cloud_missing",
         "event_of_nothing",
         "extra_at_tencent",

@@ -52,7 +52,7 @@ def command(config: Path | None, output: str, events: tuple[Path, ...]) -> None:
     settings, book = load_all(config)
     planned = anyio.run(_plan, settings, book.current, events)
     for complaint in planned.complaints:
-        click.echo(str(complaint), err=True)
+        click.echo(plain(str(complaint)), err=True)
     if output == "json":
         print_json({"images": planned.images, "summary": planned.summary()})
     else:

@@ -57,6 +57,13 @@ def test_what_is_fine_is_told_in_one_line(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
 
 
+def test_a_complaint_stays_on_its_line_and_leaves_the_terminal_alone(tmp_path: Path) -> None:
+    result = check(write(tmp_path, policy=POLICY.replace("os:", '"o\\n\\e[2Js":')))
+
+    assert complained(result) == {("p.yaml", 3)}
+    assert 'unknown key "o\\x0a\\x1b[2Js"' in result.stderr
+
+
 @pytest.mark.parametrize(
     ("old", "new", "warning"),
     [
