@@ -327,6 +327,8 @@ def _refusal(refused: _Refused) -> str:
     if is_secret(loc):
         return f"{lead(loc)}{said.replace(str(value), '***') if isinstance(value, str) and value else said}"
     quoted = shown(value)
+    if isinstance(value, str):  # the model quotes it as it came; in a complaint it is short and on one line
+        said = said.replace(f'"{value}"', quoted)
     plain = isinstance(value, Mapping | list | BaseModel) or quoted in said
     return f"{lead(loc)}{said}" if plain else f"{lead(loc)}{quoted}: {said}"
 

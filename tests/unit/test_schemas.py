@@ -189,6 +189,7 @@ BEYOND = {
         "format_of_another_cloud",
         "format_of_huawei",
         "format_unknown",
+        "name_matcher_in_a_block",  # to Python, not to JavaScript, "$" fits before a last line break too
         "name_not_printable",
         "name_with_outer_blanks",
         "no_cloud_fits",

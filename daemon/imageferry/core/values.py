@@ -155,9 +155,11 @@ AccountGlobs = _globs(
     "account", r"[A-Za-z0-9._*?\[\]!-]+", "of letters, digits, dots, hyphens, underscores and * ? [ ]"
 )
 NameGlobs = _globs(
-    "image name", r"(?!\^)(?:[^{}|,]|,(?! ))+(?<!\$)", "or a list of them; braces, bars, ^ and $ are no part of one"
+    "image name",
+    r"(?![\s^])(?:[^{}|,\n]|,(?! ))+(?<![\s$])",
+    "or a list of them; braces, bars, ^ and $ are no part of one",
 )
-"""No cloud takes braces or bars in a name; a comma with a blank behind it is a list that is none."""
+"""No cloud takes braces, bars or outer blanks in a name; a comma with a blank behind it is a list that is none."""
 Clouds = Annotated[tuple[Annotated[Text, _closed("cloud", CLOUD_NAMES)], ...], _written(CloudName | _Glob)]
 OsFamilies = Annotated[tuple[Annotated[Text, _closed("os", OS_FAMILIES)], ...], _written(OsFamily | _Glob)]
 Arches = Annotated[tuple[Annotated[Text, _closed("arch", ARCHES)], ...], _written(Arch | _Glob)]
