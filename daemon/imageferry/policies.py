@@ -120,15 +120,29 @@ def _files(path: Path) -> list[Path]:
 
     :raises BadFile: there are none.
     """
-    if not path.is_dir():
+    try:
+        inside = sorted(path.iterdir())
+    except NotADirectoryError:
         return [path]
-    found = (file for file in path.glob("*.yaml") if not file.name.startswith("."))
-    files = sorted(file for file in found if not file.name.endswith(TESTS))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"the policies cannot be read: {reason}; expected a file, or a folder with at least one file *.yaml"
+        raise BadFile([Complaint(str(path), 1, 1, message)]) from error
+    files = [file for file in inside if file.suffix == ".yaml" and not file.name.startswith(".")]
+    files = [file for file in files if not file.name.endswith(TESTS)]
     if not files:
-        others = sorted(file.name for file in path.glob("*.yml"))
-        hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""
-        raise BadFile([Complaint(str(path), 1, 1, f"no policies here; expected at least one file *.yaml{hint}")])
+        message = f"no policies here; expected at least one file *.yaml{_instead(inside)}"
+        raise BadFile([Complaint(str(path), 1, 1, message)])
     return files
+
+
+def _instead(inside: Sequence[Path]) -> str:
+    """What of a folder without policies was most likely meant to be read."""
+    others = [file for file in inside if file.suffix == ".yml"]
+    folders = [folder.name for folder in inside if not folder.name.startswith(".") and any(folder.glob("*.yaml"))]
+    if others:
+        return f"; rename {others[0].name} to {others[0].stem}.yaml"
+    return f"; folders in it, such as {folders[0]}, are not read" if folders else ""
 
 
 def _strays(path: Path) -> Iterator[Complaint]:
