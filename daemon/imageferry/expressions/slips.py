@@ -18,6 +18,8 @@ from imageferry.expressions.text import Text
 
 MOST_LOOPS: Final = 3
 """How many macros that go through a list may stand in one expression: each multiplies what the ones before it made."""
+MOST_SUMS: Final = 4
+"""How many ``+`` may stand beside these macros: texts that grow with every turn fill the memory within few steps."""
 DEEPEST: Final = 32
 """The library's own bound."""
 
@@ -96,6 +98,9 @@ def of_text(text: Text) -> Iterator[Slip]:
         yield _at(text, start, f'"{word}" is a word that CEL keeps for itself; expected names without "__"')
     for start in text.loops()[MOST_LOOPS:]:
         yield _at(text, start, f"too many lists are gone through; expected at most {MOST_LOOPS} of all, exists, map, …")
+    for start in text.sums()[MOST_SUMS:] if text.loops() else ():
+        expected = f"expected at most {MOST_SUMS} + beside all, exists, map, …"
+        yield _at(text, start, f"too much is put together in lists; {expected}")
     for name, (start, literal) in text.comparisons():
         words = FACTS[name].words if name in FACTS else ()
         value = literal.strip("'\"")

@@ -127,6 +127,14 @@ def test_lists_are_gone_through_a_few_times_at_most(count: int, *, fine: bool) -
     assert bool(slips(text)) != fine
 
 
+def test_texts_cannot_be_made_longer_with_every_turn() -> None:
+    few, many = (f"['x + y'].map(a, {' + '.join('a' * count)}).size() == 1" for count in (5, 6))
+
+    assert slips(few) == ()
+    assert [slip.column for slip in slips(many)] == [many.rindex("+") + 1]
+    assert slips("image.size_gib" + " + 1" * 9 + " > 100") == ()
+
+
 @pytest.mark.parametrize("text", ["image.age < duration('36h')", "image.name.matches('^a+$')", "has(image.tags.a)"])
 def test_what_is_right_is_let_pass(text: str) -> None:
     assert slips(text) == ()
