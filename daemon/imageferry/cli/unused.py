@@ -21,8 +21,9 @@ _EVERYWHERE: Final = "no account of the config lists the region"
 def unused(accounts: Sequence[Account], policies: PolicySet) -> Iterator[str]:
     """A line for each policy that no place can match, and for each region of an action that no account lists."""
     places = [Place(account.cloud, account.name, region) for account in accounts for region in account.regions]
-    for verdict in policies.matched_nowhere(places):
-        yield f'policy "{verdict.policy}" can match no image of these accounts: {verdict.reason}'
+    for policy, reasons in policies.matched_nowhere(places).items():
+        told = [reason for reason in reasons if not reason.startswith("cloud ")] or reasons  # those of its own cloud
+        yield f'policy "{policy}" can match no image of these accounts: {told[0]}'
     listed = list(dict.fromkeys(place.region for place in places))
     for spec in policies.specs:
         for what, region in _regions(spec):

@@ -102,6 +102,16 @@ def test_what_can_never_come_to_anything_here_is_warned_of(tmp_path: Path, old: 
     assert (result.exit_code, result.stderr) == (0, f'warning: policy "archive" {warning}\n')
 
 
+def test_the_warning_is_about_the_accounts_of_the_policys_own_cloud(tmp_path: Path) -> None:
+    more = "  far:\n    cloud: huawei\n    regions: [cn-north-4]\nsources"
+    policy = POLICY.replace("cloud: tencent", "cloud: huawei, region: cn-north-1")
+
+    result = check(write(tmp_path, CONFIG.replace("sources", more), policy))
+
+    said = 'policy "archive" can match no image of these accounts: region is cn-north-4, wanted cn-north-1'
+    assert (result.exit_code, result.stderr) == (0, f"warning: {said}\n")
+
+
 def test_a_policy_that_some_account_fits_is_not_warned_of(tmp_path: Path) -> None:
     more = "  far:\n    cloud: huawei\n    regions: [cn-north-4]\nsources"
     policy = POLICY.replace("cloud: tencent", "region: cn-north-4")
