@@ -162,7 +162,8 @@ async def test_a_folder_that_is_removed_and_made_again_is_watched_again(folder: 
     async with watched(folder) as one:
         await until(started(one))
         shutil.rmtree(folder)
-        assert await one.be_wrong() == f"{folder}:1:1: the file cannot be read: No such file or directory"
+        gone = f"{folder}:1:1: the policies cannot be read: No such file or directory"
+        await until(lambda: (one.reloading.wrong or "").startswith(gone))
         assert one.book.current.names == ("first",)
         folder.mkdir()
         (folder / "a.yaml").write_text(policy("second"))

@@ -28,7 +28,7 @@ from imageferry.cli.live import (
 from imageferry.cli.main import BAD_FILE
 from imageferry.cli.planned import Planned, add_jobs, image_json, ledger_if_any, show
 from imageferry.cli.progress import Shown, progress
-from imageferry.cli.tables import format_option
+from imageferry.cli.tables import format_option, plain
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import READERS
 from imageferry.core.actions import World
@@ -77,7 +77,7 @@ def command(
         return
     planned = anyio.run(_plan, settings, book.current, events)
     for complaint in planned.complaints:
-        click.echo(str(complaint), err=True)
+        click.echo(plain(str(complaint)), err=True)
     show(planned, output)
     if any(planned.unreadable):
         sys.exit(BAD_FILE)

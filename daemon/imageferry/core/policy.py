@@ -51,6 +51,16 @@ class PolicySet:
         """The policies that could match an image at this place, in file order."""
         return [self.specs[index] for index, _ in self._view(place).candidates]
 
+    def matched_nowhere(self, places: Sequence[Place]) -> dict[str, list[str]]:
+        """The policies that could match at none of these places, each with what it says at every one of them."""
+        views = [self._view(place) for place in places]
+        somewhere = {index for view in views for index, _ in view.candidates}
+        return {
+            name: [view.verdicts[index].reason for view in views]
+            for index, name in enumerate(self.names)
+            if index not in somewhere
+        }
+
     def decide(self, image: Image, world: World, now: int, only: Collection[str] = ()) -> Decision:
         """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC.
 
