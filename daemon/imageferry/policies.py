@@ -100,6 +100,7 @@ def fingerprint(path: Path) -> str:
             seen.update(f"{file.name}\0".encode(errors="surrogateescape"))
             with file.open("rb") as opened:
                 seen.update(opened.read(yamlmap.LARGEST + 1))
+        seen.update("".join(str(stray) for stray in _strays(path)).encode(errors="surrogateescape"))
     except (BadFile, OSError) as error:
         seen.update(f"{error}".encode(errors="surrogateescape"))
     return seen.hexdigest()

@@ -264,6 +264,17 @@ async def test_a_wrong_file_keeps_the_whole_old_set_and_every_complaint_is_logge
     assert (taken["policies"], taken["digest"] != digest, taken["digest"]) == (1, True, one.book.current.digest)
 
 
+async def test_a_file_of_another_name_is_noticed_when_it_comes_and_when_it_goes(folder: Path) -> None:
+    async with watched(folder) as one:
+        await until(started(one))
+        stray = folder / "b.yml"
+        stray.write_text(policy("second"))
+        said = "this file is not read; expected a name that ends with .yaml; rename it to b.yaml"
+        assert await one.be_wrong() == f"{stray}:1:1: {said}"
+        stray.unlink()
+        await until(lambda: one.reloading.wrong is None)
+
+
 async def test_a_pipe_among_the_policies_is_a_complaint_and_nothing_waits_for_it(folder: Path) -> None:
     async with watched(folder) as one:
         await until(started(one))
