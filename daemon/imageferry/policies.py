@@ -100,6 +100,7 @@ def fingerprint(path: Path) -> str:
             seen.update(f"{file.name}\0".encode(errors="surrogateescape"))
             with file.open("rb") as opened:
                 seen.update(opened.read(yamlmap.LARGEST + 1))
+        seen.update("".join(str(stray) for stray in _strays(path)).encode(errors="surrogateescape"))
     except (BadFile, OSError) as error:
         seen.update(f"{error}".encode(errors="surrogateescape"))
     return seen.hexdigest()
@@ -154,7 +155,7 @@ class PolicyBook:
 def _files(path: Path) -> list[Path]:
     """The files to read.
 
-    :raises BadFile: there are none.
+    :raises BadFile: there are none, or one is no file at all.
     """
     try:
         inside = sorted(path.iterdir())
@@ -169,6 +170,9 @@ def _files(path: Path) -> list[Path]:
     if not files:
         message = f"no policies here; expected at least one file *.yaml{_instead(inside)}"
         raise BadFile([Complaint(str(path), 1, 1, message)])
+    odd = [file for file in files if file.exists() and not (file.is_file() or file.is_dir())]
+    if odd:  # opening one may wait for ever, and a reload with it
+        raise BadFile([Complaint(str(file), 1, 1, "this is a pipe, socket or device; expected a file") for file in odd])
     return files
 
 

@@ -43,9 +43,9 @@ class PolicySet:
         self._policies = tuple(compile_spec(spec, read) for spec in specs)
         self._views: dict[Place, _View] = {}
 
-    def could_match(self, place: Place) -> bool:
-        """Whether any policy could match an image at this place; remembered per place."""
-        return bool(self._view(place).candidates)
+    def could_match(self, place: Place, only: Collection[str] = ()) -> bool:
+        """Whether any policy, or any of these, could match an image at this place; remembered per place."""
+        return any(not only or policy.name in only for _, policy in self._view(place).candidates)
 
     def candidates(self, place: Place) -> list[PolicySpec]:
         """The policies that could match an image at this place, in file order."""
