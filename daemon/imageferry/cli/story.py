@@ -233,17 +233,19 @@ def _move(row: HistoryRow) -> str:
         moved = f"still {row.to_state}"
     else:
         moved = f"from {row.from_state} to {row.to_state}" if row.from_state else f"begins as {row.to_state}"
-    answer = [text for text in (row.klass, row.vendor_code, row.request_id and f"request {row.request_id}") if text]
-    return f"{moved}: {row.reason}" + (f" [{', '.join(answer)}]" if answer else "")
+    return f"{moved}: {row.reason}{_vendor(row)}"
 
 
 def _what(job: Job) -> str:
     return f"{job.action} to {job.destination}"
 
 
-def _vendor(job: Job) -> str:
-    said = [text for text in (job.klass, job.vendor_code, job.request_id and f"request {job.request_id}") if text]
-    return f" [{', '.join(said)}]" if said else ""
+def _vendor(told: Job | HistoryRow) -> str:
+    """The class, code and request of the vendor's answer, as far as its reason does not name them."""
+    request = f"request {told.request_id}" if told.request_id else ""
+    said = [told.klass, *(text for text in (told.vendor_code, request) if text not in told.reason)]
+    known = [text for text in said if text]
+    return f" [{', '.join(known)}]" if known else ""
 
 
 def _where(place: Place) -> str:

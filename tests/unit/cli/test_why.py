@@ -137,6 +137,17 @@ async def test_of_several_jobs_the_worst_counts_with_the_vendors_own_words(house
     )
 
 
+async def test_what_the_reason_names_already_is_not_said_twice(house: House) -> None:
+    async with ledger_of(house) as ledger:
+        [job] = await plan(ledger, new_job(destination="two"), now=NOW)
+        job = await step(ledger, job, "submitting", NOW)
+        answer = Answer("permanent_image", "no", "InvalidImage.Encrypted", "req-9")
+        await ledger.move([Move(job=job, to="failed", reason=str(answer), answer=answer)], NOW + 1)
+    assert await first_line(house) == (
+        f"{HERE}: NOT PROTECTED: the export to two failed: InvalidImage.Encrypted: no (request req-9) [permanent_image]"
+    )
+
+
 async def test_events_that_were_ignored_say_the_reason(house: House) -> None:
     async with ledger_of(house) as ledger:
         said = Sighting("/ci", "1", "tencent", None, "ap-nowhere", "img-1")
