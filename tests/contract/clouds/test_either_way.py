@@ -18,7 +18,7 @@ DOUBTS = [
     for name, doubt in entry.doubts.items()
 ]
 IMAGES = 2
-TAKES = 20.0
+TAKES = 10.0
 """Seconds of a task: longer ones are looked at more often, a hundred times over."""
 
 
