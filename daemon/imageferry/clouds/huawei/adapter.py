@@ -19,6 +19,7 @@ from imageferry.clouds.huawei.credentials import ASSUME, SOURCES
 from imageferry.clouds.huawei.facts import EXPORT_VERSION, FACTS
 from imageferry.clouds.huawei.images import LIST, Images
 from imageferry.clouds.huawei.inquiries import Inquiries
+from imageferry.clouds.huawei.listings import Listings
 from imageferry.clouds.huawei.storage import Storage
 from imageferry.clouds.objects import HEAD_OBJECT
 from imageferry.clouds.wire import Wire
@@ -47,8 +48,9 @@ class HuaweiCloud:
         self._images = Images(self._client, account.name)
         asking, cadence = jobs.Jobs(self._client), account.polls.tasks
         storage = Storage(account, self._wire, credentials, self._client.vendor_now)
+        listings = Listings(self._images, self._client.vendor_now, cadence)
         self._exports = exports.Exports(self._client, asking, storage, cadence)
-        self._copies = copies.Copies(self._client, self._images, asking, cadence)
+        self._copies = copies.Copies(self._client, self._images, asking, listings, cadence)
         self.inquiries = Inquiries(self._client, storage)
 
     def vendor_time(self, now: int) -> int:

@@ -7,9 +7,9 @@ list of the newest images there tells of many copies, so that jobs are asked abo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import anyio
 
@@ -18,6 +18,7 @@ from imageferry.clouds.huawei.client import Call, Client, body_of, unsent
 from imageferry.clouds.huawei.codes import NAME_TAKEN
 from imageferry.clouds.huawei.images import Images
 from imageferry.clouds.huawei.jobs import Jobs, JobState
+from imageferry.clouds.huawei.listings import ENDED, Listings, Target
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
 from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
@@ -31,12 +32,8 @@ MARGIN: Final = 60 * SECOND
 """A new image may be this much older than its request, by the vendor's clocks."""
 IMAGE: Final = "image:"
 """A task reference without a job's id; behind it the new image's."""
-ENDED: Final = frozenset({"failed", "gone"})
-"""States of an image that comes to nothing."""
 AT_ONCE: Final = 8
 """Jobs asked about at once."""
-FRESH: Final = 10
-"""A list is used again for this part of a running task's base cadence."""
 CHECK_EVERY: Final = 20
 """How many base cadences pass between two questions about a job whose image does not show."""
 GRACE: Final = 2
@@ -54,23 +51,6 @@ _FROM_IMAGE: Final = "image,"
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9\u3400-\u9fff ._-]")
 
 
-class Target(NamedTuple):
-    """Where copies go."""
-
-    region: str
-    project: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """The newest images of a target, and when they were listed, by the vendor's clock."""
-
-    at: int
-    images: Mapping[str, Image]
-    sought: frozenset[str]
-    """The names that were looked for; of others it does not say that they are not there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Copies:
     """One account's copies."""
@@ -78,10 +58,9 @@ class Copies:
     client: Client
     images: Images
     jobs: Jobs
+    listings: Listings
     cadence: float
     """The base cadence of a running task, seconds."""
-    _listings: dict[Target, _Listing] = field(default_factory=dict)
-    _locks: dict[Target, anyio.Lock] = field(default_factory=dict)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the frozen request once; a later life of a job first looks for what an earlier one has made."""
@@ -177,7 +156,8 @@ class Copies:
 
     async def _follow_in(self, target: Target, asked: Sequence[Following]) -> list[Progress]:
         try:
-            shown = await self._listed(target, [one.job for one in asked])
+            since = min(self._started(one.job) for one in asked) - MARGIN
+            shown = await self.listings.shown(target, {one.job.made_name for one in asked}, since)
         except Refused as refused:
             return [_unseen(one.job, str(refused), refused.answer) for one in asked]
         except CircuitOpen as error:
@@ -193,27 +173,6 @@ class Copies:
             for one in asked:
                 group.start_soon(look_into, one)
         return told
-
-    async def _listed(self, target: Target, jobs: Sequence[Job]) -> Mapping[str, Image]:
-        """The images of these names that are there; a list that is young enough is used again."""
-        async with self._locks.setdefault(target, anyio.Lock()):
-            last, now = self._listings.get(target), self.client.vendor_now()
-            young = last is not None and 0 <= now - last.at < self.cadence * SECOND / FRESH
-            names = frozenset(job.made_name for job in jobs)
-            if last is None or not young or not last.sought >= names:
-                sought = names | last.sought if last is not None and young else names
-                since = min(self._started(job) for job in jobs) - MARGIN
-                images = await self._ask(target, sought, since)
-                last = self._listings[target] = _Listing(now, {image.name or "": image for image in images}, sought)
-            return last.images
-
-    async def _ask(self, target: Target, names: frozenset[str], since: int) -> list[Image]:
-        """Of several that have one name, the last is the one that counts: the oldest that lives."""
-        if len(names) == 1:
-            images = await self.images.named(*target, *names)
-        else:
-            images = await self.images.newest(*target, names, since)
-        return sorted(images, key=lambda image: (image.state not in ENDED, -(image.created_at or 0)))
 
     def _started(self, job: Job) -> int:
         return self.client.time.at(job.created_at if job.submitted_at is None else job.submitted_at)

@@ -5,8 +5,9 @@ The adapter looks with it, exports and copies follow with it. It changes nothing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import structlog
 
@@ -54,6 +55,42 @@ Query = tuple[tuple[str, str], ...]
 log = structlog.get_logger(__name__)
 
 
+class Page(NamedTuple):
+    """One answer of a list."""
+
+    images: list[Image]
+    marker: str
+    """Of the next page; empty: there is none."""
+
+
+class Pages:
+    """A list that is read page by page; one that goes in a circle comes to an end."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Page]]) -> None:
+        """``ask``: the page behind a marker."""
+        self._ask = ask
+        self._marker = ""
+        self._markers: set[str] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether there are no more."""
+        return self._marker in self._markers or len(self._markers) >= MOST_PAGES
+
+    async def following(self) -> list[Image] | None:
+        """The next page's images; None: there are no more. A page that was not answered is still the next one.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        if self.over:
+            return None
+        images, following = await self._ask(self._marker)
+        self._markers.add(self._marker)
+        self._marker = following if images else ""
+        return images
+
+
 class Images:
     """One account's images, read through its client."""
 
@@ -97,8 +134,8 @@ class Images:
         """
         kind, _, after = (marker or OWN_KINDS[0]).partition(":")
         query = await self._own(region, "", kind)
-        images, following, count = await self._page(region, "", (*query, *_paging(after)))
-        if count and following not in ("", after):
+        images, following = await self._page(region, "", (*query, *_paging(after)))
+        if images and following not in ("", after):
             return ImagePage(images, f"{kind}:{following}")
         return ImagePage(images, OWN_KINDS[1] if kind == OWN_KINDS[0] else None)
 
@@ -111,24 +148,14 @@ class Images:
         pages = self._pages(region, project, (("name", name),))
         return [image async for page in pages for image in page if image.name == name]
 
-    async def newest(self, region: str, project: str, names: Collection[str], since: int) -> list[Image]:
-        """Own images with these names, as far as they were made since then; no page is read that cannot have one.
-
-        :raises Refused: the question was not answered.
-        :raises CircuitOpen: the account is closed off.
-        """
-        found: list[Image] = []
-        async for page in self._pages(region, project):
-            found += [image for image in page if image.name in names]
-            ended = page and page[-1].created_at is not None and page[-1].created_at < since
-            if ended or {image.name for image in found}.issuperset(names):
-                break
-        return found
+    def newest(self, region: str, project: str) -> Pages:
+        """Own images, newest first, to be read as far as somebody wants."""
+        return Pages(partial(self._after, region, project, ()))
 
     async def _one(self, region: str, project: str, image_id: str) -> Look:
         gone = Gone(f"the cloud does not have {image_id} in {region}")
         try:
-            images, _, _ = await self._page(region, project, (("id", image_id),))
+            images, _ = await self._page(region, project, (("id", image_id),))
         except Refused as refused:
             if refused.answer.klass == "permanent_image" and refused.answer.vendor_code:
                 return Gone(f"{gone.reason}: {refused.answer}")
@@ -136,23 +163,20 @@ class Images:
         return next((image for image in images if image.id == image_id), gone)
 
     async def _pages(self, region: str, project: str, more: Query = ()) -> AsyncIterator[list[Image]]:
+        pages = Pages(partial(self._after, region, project, more))
+        while (page := await pages.following()) is not None:
+            yield page
+
+    async def _after(self, region: str, project: str, more: Query, marker: str) -> Page:
         query = (*await self._own(region, project, OWN_KINDS[0]), *more)
-        markers = {""}
-        marker = ""
-        for _ in range(MOST_PAGES):
-            images, marker, count = await self._page(region, project, (*query, *_paging(marker)))
-            yield images
-            if count == 0 or marker in markers:
-                return
-            markers.add(marker)
+        return await self._page(region, project, (*query, *_paging(marker)))
 
     async def _own(self, region: str, project: str, kind: str) -> Query:
         """What asks for the project's own images, newest first."""
         owner = await self._client.projects.find(region, project)
         return (("__imagetype", kind), ("owner", owner), ("sort_dir", "desc"), ("sort_key", "created_at"))
 
-    async def _page(self, region: str, project: str, query: Query) -> tuple[list[Image], str, int]:
-        """(images, the next page's marker or nothing, rows of this page)."""
+    async def _page(self, region: str, project: str, query: Query) -> Page:
         told = await self._client.read(Call(LIST, region, "read", "v2/cloudimages", query=query, project=project))
         if not isinstance(told.content.get("images"), list):
             raise Refused(_no_list(told.answer.request_id))
@@ -161,7 +185,7 @@ class Images:
             self._note_state(str(row.get("status")))
         place = Place("huawei", self._account, region)
         owner = self._client.projects.known(region, project)
-        return [to_image(row, place, owner or "") for row in rows], _next_marker(told.content, rows), len(rows)
+        return Page([to_image(row, place, owner or "") for row in rows], _next_marker(told.content, rows))
 
     def _note_state(self, state: str) -> None:
         if state not in STATES and state not in self._strange:

@@ -1,8 +1,8 @@
 """imageTasks: export tasks by their ids, many a request, and those that began since a time.
 
 Exports follow and search with it. It starts nothing, and decides nothing about jobs. Copies have no tasks. One document
-of the API allows ten to a hundred tasks a page, another one to ten: the larger page is tried once, and given up for good
-where it is refused.
+of the API allows ten to a hundred tasks a page, another one to ten: the larger page is tried once, and given up for
+good where it is refused.
 """
 
 from __future__ import annotations
