@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 import structlog
 
 from imageferry.clouds.huawei.client import Call, Client
+from imageferry.clouds.reading import moment, whole
+from imageferry.clouds.states import States
 from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
-from imageferry.core.times import parse_rfc3339
 from imageferry.errors import Refused
 from imageferry.ports import Gone, ImagePage, Look
 
@@ -97,7 +98,7 @@ class Images:
     def __init__(self, client: Client, account: str) -> None:
         self._client = client
         self._account = account
-        self._strange: set[str] = set()
+        self._states = States(STATES)
 
     async def look(self, region: str, ids: Sequence[str], project: str = "") -> dict[str, Look]:
         """An answer for every id.
@@ -182,20 +183,15 @@ class Images:
             raise Refused(_no_list(told.answer.request_id))
         rows = [row for row in told.content["images"] if isinstance(row, Mapping) and row.get("id")]
         for row in rows:
-            self._note_state(str(row.get("status")))
+            self._states.note(str(row.get("status")))
         place = Place("huawei", self._account, region)
         owner = self._client.projects.known(region, project)
         return Page([to_image(row, place, owner or "") for row in rows], _next_marker(told.content, rows))
 
-    def _note_state(self, state: str) -> None:
-        if state not in STATES and state not in self._strange:
-            self._strange.add(state)
-            log.warning("image state is not known; taken as not ready yet", state=state[:64])
-
 
 def to_image(row: Row, place: Place, owner: str) -> Image:
     """The common record of an image as the API shows it; ``owner``: the id of our own project."""
-    size = _number(row.get("__image_size"))
+    size = whole(row.get("__image_size")) or 0
     return Image(
         place=place,
         id=str(row["id"]),
@@ -203,12 +199,12 @@ def to_image(row: Row, place: Place, owner: str) -> Image:
         os=OS_FAMILIES.get(str(row.get("__os_type")).lower(), "other"),
         os_name=row.get("__os_version") or row.get("__platform"),
         arch=_arch(row),
-        size_gib=-(-size // GIB) if size else _number(row.get("min_disk")) or None,
+        size_gib=-(-size // GIB) if size else whole(row.get("min_disk")) or None,
         state=STATES.get(str(row.get("status")), "pending"),
         visibility=_visibility(row, owner),
         encrypted=bool(row.get("__system__cmkid")) or str(row.get("__system__encrypted")).lower() in ("1", "true"),
         tags=_tags(row.get("tags")),
-        created_at=_time(row.get("created_at")),
+        created_at=moment(row.get("created_at")),
         extra={
             "kind": USES.get(str(row.get("virtual_env_type")), "") if row.get("disk_format") != "iso" else "iso",
             "whole_image": _true(row.get("__whole_image")),
@@ -263,16 +259,3 @@ def _tags(value: object) -> dict[str, str]:
 def _true(value: object) -> bool:
     """Most truths of this API are texts."""
     return str(value).lower() == "true"
-
-
-def _number(value: object) -> int:
-    """A whole number, also where it is a text; 0 where it is none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() else 0
-
-
-def _time(text: object) -> int | None:
-    try:
-        return parse_rfc3339(str(text))
-    except ValueError:
-        return None

@@ -6,7 +6,6 @@ refused because of its nonce, of our clock, of its keys or of how its token was 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +18,8 @@ from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.jdcloud.codes import NONCE_USED, NOT_PROVEN, about_running, classify
 from imageferry.clouds.jdcloud.dialect import OTHER_FORM, Dialect, TokenForm, token_text
 from imageferry.clouds.jdcloud.sign import Scope, Signable, authorization, path_text, query_text
-from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign, http_date
+from imageferry.clouds.reading import json_object, retry_after, whole
+from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
@@ -34,8 +34,6 @@ _DISKS: Final = "https://disk.jdcloud-api.com"
 WHOLE_ACCOUNT: Final = "*"
 CLOCK_OFF: Final = 60 * SECOND
 """A clock that is off by more than this may be why a signature was refused."""
-LONGEST_WAIT: Final = 3600.0
-"""Seconds of a Retry-After that are believed."""
 
 _ERROR: Final = 400
 _SERVER: Final = 500
@@ -224,7 +222,7 @@ def _unproven(told: Told) -> bool:
 
 def _read(asked: Call, reply: Reply) -> Told:
     """A body with an error in it is a refusal, whatever the HTTP status; so is an HTTP status from 400 on."""
-    data = _object(reply.body)
+    data = json_object(reply.body)
     given = data.get("error") if data is not None else None
     error = given if isinstance(given, Mapping) else {}
     request_id = str((data or {}).get("requestId") or reply.headers.get("x-jdcloud-request-id", ""))
@@ -249,31 +247,11 @@ def _refusal(asked: Call, reply: Reply, error: Mapping[str, Any], request_id: st
         foreign(message) or f"the API answered with HTTP {reply.status}",
         vendor_code=foreign(status),
         request_id=request_id,
-        retry_after=_retry_after(reply),
+        retry_after=retry_after(reply),
         about_running=about_running(status, message),
     )
 
 
-def _retry_after(reply: Reply) -> float | None:
-    """Seconds, however the header writes them."""
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text), LONGEST_WAIT)
-    until, now = http_date(text), http_date(reply.headers.get("date", ""))
-    if until is None or now is None:
-        return None
-    return min(max(0.0, (until - now) / SECOND), LONGEST_WAIT)
-
-
-def _object(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
 def _number(value: object) -> int:
     """An error's number; 0 where it has none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return whole(value) or 0

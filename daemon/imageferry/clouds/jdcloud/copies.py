@@ -17,7 +17,8 @@ import anyio
 
 from imageferry.clouds.jdcloud.client import Call, Client, said_well
 from imageferry.clouds.jdcloud.codes import STRANGE_PARAMETER, by_message
-from imageferry.clouds.jdcloud.images import Images, Own, latest, objects
+from imageferry.clouds.jdcloud.images import Images, Own, latest
+from imageferry.clouds.reading import objects
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part

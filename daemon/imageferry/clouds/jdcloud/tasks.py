@@ -14,7 +14,8 @@ from urllib.parse import urlsplit
 
 from imageferry.clouds.jdcloud.client import Call, Client
 from imageferry.clouds.jdcloud.codes import NO_SUCH_ID, OUT_OF_RANGE
-from imageferry.clouds.jdcloud.images import Query, indexed, moment, objects, written
+from imageferry.clouds.jdcloud.images import Query, indexed, moment, written
+from imageferry.clouds.reading import objects
 from imageferry.core.answers import Answer
 from imageferry.errors import CircuitOpen, Refused
 

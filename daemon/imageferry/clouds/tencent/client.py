@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 import structlog
 
 from imageferry.clouds.credentials import Credentials, Keys
+from imageferry.clouds.reading import json_object
 from imageferry.clouds.tencent.codes import ABOUT_RUNNING, CLOCK_OFF, TOKEN_OLD, classify
 from imageferry.clouds.tencent.sign import CONTENT_TYPE, Signable, authorization
 from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign
@@ -181,11 +182,7 @@ def _response(reply: Reply) -> Mapping[str, Any] | None:
     """What stands under ``Response``; None where the reply is not the API's."""
     if reply.status != _OK:
         return None
-    try:
-        data = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return None
-    response = data.get("Response") if isinstance(data, dict) else None
+    response = (json_object(reply.body) or {}).get("Response")
     return response if isinstance(response, dict) and _readable(response.get("Error")) else None
 
 
