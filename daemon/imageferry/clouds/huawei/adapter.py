@@ -10,9 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import anyio
-
 from imageferry.clouds.credentials import Around, Credentials
+from imageferry.clouds.following import in_groups
 from imageferry.clouds.huawei import copies, exports, jobs, projects
 from imageferry.clouds.huawei.client import Client
 from imageferry.clouds.huawei.credentials import ASSUME, SOURCES
@@ -26,7 +25,7 @@ from imageferry.clouds.wire import Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import Job
+from imageferry.core.job import ActionKind, Job
 from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
@@ -81,18 +80,13 @@ class HuaweiCloud:
 
     async def follow(self, region: str, jobs: Sequence[Following]) -> Sequence[Progress]:  # noqa: ARG002 - every job says it
         """How running jobs are; what could not be told of one job keeps it running, with the reason."""
-        told: list[Progress] = []
 
-        async def follow_exports() -> None:
-            told.extend(await self._exports.follow([one for one in jobs if one.job.action == "export"]))
+        async def follow_some(action: ActionKind, some: Sequence[Following]) -> list[Progress]:
+            if action == "export":
+                return await self._exports.follow(some)
+            return await self._copies.follow(some)
 
-        async def follow_copies() -> None:
-            told.extend(await self._copies.follow([one for one in jobs if one.job.action == "copy"]))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(follow_exports)
-            group.start_soon(follow_copies)
-        return told
+        return await in_groups(jobs, lambda job: job.action, follow_some)
 
     async def aclose(self) -> None:
         """Close every connection."""

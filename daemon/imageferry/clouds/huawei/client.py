@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 import structlog
 
+from imageferry.clouds.copying import unsent
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.huawei.answers import read
 from imageferry.clouds.huawei.codes import not_proven
@@ -22,7 +23,7 @@ from imageferry.clouds.huawei.projects import ACTION, Projects
 from imageferry.clouds.huawei.sign import Signable, authorization, date_text, path_text, query_text
 from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
 from imageferry.core.account import Account
-from imageferry.core.answers import Answer, AnswerClass
+from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
@@ -33,7 +34,6 @@ CLOCK_OFF: Final = 60 * SECOND
 LOCKED: Final = "reach the limit"
 """In the message of a refusal: the key is locked for some minutes after bad signatures."""
 
-_FOR_GOOD: Final[frozenset[AnswerClass]] = frozenset({"auth", "permanent_image", "permanent_config"})
 
 log = structlog.get_logger(__name__)
 
@@ -201,8 +201,3 @@ def _read(asked: Call, reply: Reply) -> Told:
 def body_of(params: Mapping[str, Any]) -> str:
     """A request's body as text, to be frozen."""
     return json.dumps(params)
-
-
-def unsent(answer: Answer) -> Answer:
-    """What a read that failed before a submit means for the submit: it was not sent, unless it never can be."""
-    return answer if answer.klass in _FOR_GOOD else replace(answer, klass="never_sent")

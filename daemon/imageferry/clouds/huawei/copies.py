@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
-import anyio
-
+from imageferry.clouds.copying import ENDED, copy_unseen, earlier, made_name, own_earlier
+from imageferry.clouds.following import in_groups, some_at_once
 from imageferry.clouds.huawei.chances import ended_badly, second_chance
-from imageferry.clouds.huawei.client import Call, Client, body_of, unsent
+from imageferry.clouds.huawei.client import Call, Client, body_of
 from imageferry.clouds.huawei.codes import NAME_TAKEN
 from imageferry.clouds.huawei.images import Images
 from imageferry.clouds.huawei.jobs import Jobs, JobState
-from imageferry.clouds.huawei.listings import ENDED, Listings, Target
+from imageferry.clouds.huawei.listings import Listings, Target
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.job import Job
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress
@@ -74,14 +75,16 @@ class Copies:
         )
         if job.attempt > 1:
             permit.judged(Answer("never_sent", "an earlier copy of this name is looked for first"))
-            earlier = await self._earlier(job)
-            if earlier is not None:
-                return earlier
+            made = await earlier(partial(self._named, job), IMAGE)
+            if made is not None:
+                return made
             told = await self.client.submit_anew(call)
         else:
             told = await self.client.submit(call, permit)
         if told.answer.vendor_code in NAME_TAKEN:
-            return await self._own(job, told.answer)
+            named = partial(self.images.named, *_target(job), job.made_name)
+            ours = partial(_copied_from, job)
+            return await own_earlier(told.answer, named, ours, reference=IMAGE, shows_late=True)
         if told.answer.klass != "ok":
             return second_chance(job, told.answer)
         task = told.content.get("job_id")
@@ -108,18 +111,7 @@ class Copies:
 
     async def follow(self, asked: Sequence[Following]) -> list[Progress]:
         """How each copy is; one target that does not answer holds up no other. Raises only cancellation."""
-        told: list[Progress] = []
-        groups: dict[Target, list[Following]] = {}
-        for one in asked:
-            groups.setdefault(_target(one.job), []).append(one)
-
-        async def look_into(target: Target) -> None:
-            told.extend(await self._follow_in(target, groups[target]))
-
-        async with anyio.create_task_group() as group:
-            for target in groups:
-                group.start_soon(look_into, target)
-        return told
+        return await in_groups(asked, _target, self._follow_in)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -128,51 +120,17 @@ class Copies:
         images = await self.images.named(*_target(job), job.made_name)
         return [image for image in images if _copied_from(job, image)]
 
-    async def _earlier(self, job: Job) -> Accepted | Answer | None:
-        try:
-            named = await self._named(job)
-        except Refused as refused:
-            return unsent(refused.answer)
-        except CircuitOpen as error:
-            return Answer("never_sent", str(error))
-        living = [image for image in named if image.state not in ENDED]
-        return Accepted(f"{IMAGE}{living[0].id}") if living else None
-
-    async def _own(self, job: Job, refusal: Answer) -> Accepted | Answer:
-        """The name is taken: by our own earlier copy, then that is the copy; by another, and a person must see to it.
-
-        A name that no list shows yet leaves it open whose it is.
-        """
-        try:
-            named = await self.images.named(*_target(job), job.made_name)
-        except (Refused, CircuitOpen) as error:
-            return replace(refusal, klass="retry", message=f"{refusal.message}; whose it is was not answered: {error}")
-        for image in named:
-            if _copied_from(job, image) and image.state not in ENDED:
-                return Accepted(f"{IMAGE}{image.id}", refusal.request_id)
-        if not named:
-            return replace(refusal, klass="retry", message=f"{refusal.message}; no list shows whose it is yet")
-        return refusal
-
     async def _follow_in(self, target: Target, asked: Sequence[Following]) -> list[Progress]:
         try:
             since = min(self._started(one.job) for one in asked) - MARGIN
             shown = await self.listings.shown(target, {one.job.made_name for one in asked}, since)
-        except Refused as refused:
-            return [_unseen(one.job, str(refused), refused.answer) for one in asked]
-        except CircuitOpen as error:
-            return [_unseen(one.job, str(error), None) for one in asked]
-        told: list[Progress] = []
-        limiter = anyio.CapacityLimiter(AT_ONCE)
+        except (Refused, CircuitOpen) as error:
+            return [copy_unseen(one.job, error) for one in asked]
 
-        async def look_into(one: Following) -> None:
-            async with limiter:
-                told.append(await self._follow(one, target, shown.get(one.job.made_name)))
+        async def look_into(one: Following) -> Progress:
+            return await self._follow(one, target, shown.get(one.job.made_name))
 
-        async with anyio.create_task_group() as group:
-            for one in asked:
-                group.start_soon(look_into, one)
-        return told
+        return await some_at_once(AT_ONCE, asked, look_into)
 
     def _started(self, job: Job) -> int:
         return self.client.time.at(job.created_at if job.submitted_at is None else job.submitted_at)
@@ -186,10 +144,8 @@ class Copies:
             if image is None and not self._wants_job(one):
                 return Progress(one.job.id, "running", "the new image does not show yet", dict(one.job.memo))
             state = await self._job(one.job)
-        except Refused as refused:
-            return _unseen(one.job, str(refused), refused.answer)
-        except CircuitOpen as error:
-            return _unseen(one.job, str(error), None)
+        except (Refused, CircuitOpen) as error:
+            return copy_unseen(one.job, error)
         return self._judge(one, image, state)
 
     async def _by_id(self, job: Job, target: Target) -> Image | None:
@@ -244,7 +200,7 @@ class Copies:
 def freeze(job: Job, image: Image) -> Frozen:
     """The exact body, with a name that no other job gives."""
     wanted = _FORBIDDEN.sub("-", str(job.options.get("name") or job.image_name or job.image_id)).strip() or "image"
-    name = f"{wanted[: LONGEST_NAME - UNIQUE_LENGTH - 1]}-{unique_part(job.key)}"
+    name = made_name(job, wanted, LONGEST_NAME)
     project = str(job.options.get("project") or job.destination)
     params = {
         "name": name,
@@ -285,7 +241,3 @@ def _shown(one: Following, image: Image) -> Progress:
     reason = f"the new image {where} is ready"
     # An earlier look that was refused must not be what the job ends with.
     return Progress(job.id, "succeeded", reason, memo, answer=Answer("ok", reason, request_id=job.request_id))
-
-
-def _unseen(job: Job, reason: str, answer: Answer | None) -> Progress:
-    return Progress(job.id, "running", f"the new image cannot be looked at: {reason}", dict(job.memo), answer=answer)

@@ -11,14 +11,13 @@ from typing import Final, NamedTuple
 
 import anyio
 
+from imageferry.clouds.copying import ENDED
 from imageferry.clouds.huawei.images import Images, Pages
 from imageferry.core.image import Image
 from imageferry.core.times import SECOND
 
 FRESH: Final = 10
 """A list is used again for this part of a running task's base cadence."""
-ENDED: Final = frozenset({"failed", "gone"})
-"""States of an image that comes to nothing."""
 
 
 class Target(NamedTuple):

@@ -11,9 +11,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import anyio
-
 from imageferry.clouds.credentials import Around, Credentials
+from imageferry.clouds.following import in_groups
 from imageferry.clouds.jdcloud import copies, exports
 from imageferry.clouds.jdcloud.client import Client
 from imageferry.clouds.jdcloud.credentials import ASSUME, SOURCES
@@ -30,7 +29,7 @@ from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
 from imageferry.core.image import Image
-from imageferry.core.job import Job
+from imageferry.core.job import ActionKind, Job
 from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
@@ -97,18 +96,13 @@ class JdCloud:
 
     async def follow(self, region: str, jobs: Sequence[Following]) -> Sequence[Progress]:
         """How running jobs are; what could not be told of one job keeps it running, with the reason."""
-        told: list[Progress] = []
 
-        async def follow_exports() -> None:
-            told.extend(await self._exports.follow(region, [one for one in jobs if one.job.action == "export"]))
+        async def follow_some(action: ActionKind, some: Sequence[Following]) -> list[Progress]:
+            if action == "export":
+                return await self._exports.follow(region, some)
+            return await self._copies.follow(some)
 
-        async def follow_copies() -> None:
-            told.extend(await self._copies.follow([one for one in jobs if one.job.action == "copy"]))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(follow_exports)
-            group.start_soon(follow_copies)
-        return told
+        return await in_groups(jobs, lambda job: job.action, follow_some)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -23,7 +23,6 @@ from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, forei
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
-from imageferry.core.job import Job
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
@@ -206,11 +205,6 @@ class Client:
         query = f"?{query_text(asked.query)}" if asked.query else ""
         url = f"{scheme}://{netloc}{path_text(path)}{query}"
         return Request(asked.api, method, url, {**headers, "authorization": proof}, asked.body)
-
-
-def said_well(job: Job, reason: str) -> Answer | None:
-    """The answer of a job that succeeded; None where its last one was good, which has more to tell."""
-    return None if job.klass in ("", "ok") else Answer("ok", reason, request_id=job.request_id)
 
 
 def _unproven(told: Told) -> bool:
