@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
+import anyio
+
+from imageferry.core.account import Timeouts
+from imageferry.flow.doubt import Doubt
+from imageferry.flow.ways import Ways
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import House, copy_to, daemon_process, event, run_until_idle
-from support.faults import accepted_once, alive, brisk, ended_once
+from support.faults import accepted_once, alive, brisk, decided, ended_once, rehearsed
+from support.policies import policies, policy
 from support.rehearsals import OTHER_REGION, REGION, image, served, tencent
+from support.stages import Stage
 from support.waiting import until
 
 REFUSING = "ap-beijing"
@@ -101,3 +110,53 @@ async def test_a_destination_that_hangs_does_not_delay_looks_at_copies_to_anothe
             done = alive(process, house, lambda: len(house.completed()) == len(good))
             await until(done, within=50)
     assert {one["data"]["image_id"] for one in house.completed()} == set(good)
+
+
+async def test_a_destination_that_hangs_does_not_delay_doubts_about_copies_to_another(tmp_path: Path) -> None:
+    """The request that hangs outlives the test: nothing here waits for its end."""
+    away = policies(
+        policy("lost", copy_of(REFUSING), match={"cloud": "tencent", "name": "lost-*"}),
+        policy("good", copy_of(OTHER_REGION), match={"cloud": "tencent", "name": "good-*"}),
+    )
+    patient = {"regions": tuple(REGIONS), "timeouts": Timeouts(request=600, settle=90, image=3600, copy=3600)}
+    async with rehearsed(tmp_path, changes=patient, copies_running=None) as (stage, cloud):
+
+        async def doubted(name: str) -> str:
+            """A new image whose copy was begun without an answer, some time ago."""
+            cloud.misbehave(Misbehaviour(fault="drop", action="SyncImages", work="done", count=1))
+            image_id = image(cloud, name=name)
+            await decided(stage, image_id, away)
+            await stage.submit("copy")
+            assert (await states(stage))[image_id] == "in_doubt"
+            stage.clock.jump(91)
+            return image_id
+
+        lost, first = await doubted("lost-1"), await doubted("good-1")
+        cloud.misbehave(Misbehaviour(fault="hang", action="DescribeImages", region=REFUSING))
+        async with anyio.create_task_group() as group:
+            doubts = Doubt(stage.site, Ways(group, stage.site.bells.doubt))
+            await solved(doubts, stage, first)
+            await solved(doubts, stage, await doubted("good-2"))
+            assert (await states(stage))[lost] == "in_doubt"
+            assert cloud.requests.answered("hang") == 1
+            group.cancel_scope.cancel()
+
+
+async def solved(doubts: Doubt, stage: Stage, image_id: str) -> None:
+    """Step until the copy of this image is found; a step never waits for what hangs."""
+    with anyio.fail_after(60):
+        await doubts.step()
+    await until(partial(is_running, stage, image_id), within=60)
+
+
+def copy_of(region: str) -> dict[str, Any]:
+    return {"copy": {"regions": [region]}}
+
+
+async def states(stage: Stage) -> dict[str, str]:
+    """Image -> the state of its only job."""
+    return {job.image_id: job.state for job in await stage.jobs()}
+
+
+async def is_running(stage: Stage, image_id: str) -> bool:
+    return (await states(stage))[image_id] == "running"

@@ -104,9 +104,6 @@ async def survey(settings: Settings, places: Sequence[Place], take: Take, shown:
 
             async def walk(place: Place) -> None:
                 count = 0
-                if place.account not in clouds:
-                    troubles[place] = f"{place} could not be listed: this version has no adapter for {place.cloud}"
-                    return
                 try:
                     async with limiter, aclosing(own_images(clouds[place.account], place.region)) as pages:
                         async for images in pages:
@@ -124,14 +121,14 @@ async def survey(settings: Settings, places: Sequence[Place], take: Take, shown:
 
 
 async def _clouds(settings: Settings, wanted: Collection[str], stack: AsyncExitStack) -> Mapping[str, Patient]:
-    """A patient adapter for each account that is wanted and has one."""
+    """A patient adapter for each account that is wanted."""
     clock = SystemClock()
     return {
         account.name: Patient(
             await stack.enter_async_context(connected(settings, account, clock)), clock, account.backoff
         )
         for account in settings.accounts
-        if account.name in wanted and account.cloud in CLOUDS
+        if account.name in wanted
     }
 
 

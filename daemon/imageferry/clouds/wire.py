@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import cache
 from importlib.metadata import version
 from ssl import SSLContext
 from typing import Any, Final, NamedTuple
@@ -93,7 +94,6 @@ class Wire:
         self._clock = clock
         self._metrics = metrics
         self._pools: dict[str, _Pool] = {}
-        self._tls: SSLContext | None = None
 
     async def ask(self, pool: str, request: Request, read: Read) -> Told:
         """Send one request and let ``read`` judge what comes back.
@@ -150,10 +150,8 @@ class Wire:
         return self._pools[name]
 
     def _client(self) -> httpx.AsyncClient:
-        if self._tls is None:
-            self._tls = httpx.create_ssl_context()
         limits = httpx.Limits(max_connections=EACH, max_keepalive_connections=EACH, keepalive_expiry=KEPT)
-        return httpx.AsyncClient(verify=self._tls, limits=limits, trust_env=False)
+        return httpx.AsyncClient(verify=_trust(), limits=limits, trust_env=False)
 
     def _note(self, api: str, answer: Answer, seconds: float) -> None:
         account = self._account
@@ -170,6 +168,12 @@ class Wire:
             seconds=round(seconds, 3),
             **{"class": answer.klass},
         )
+
+
+@cache
+def _trust() -> SSLContext:
+    """Whose certificates are believed: the same for every account, and slow to read."""
+    return httpx.create_ssl_context()
 
 
 class _Pool:

@@ -22,7 +22,7 @@ from support.clocks import FakeClock
 from support.gates import OpenGate
 from support.rehearsals import served
 
-HOMES = {"tencent": "ap-guangzhou", "huawei": "cn-north-4", "jdcloud": "cn-north-1"}
+HOMES = {"tencent": "ap-guangzhou", "aliyun": "cn-hangzhou", "huawei": "cn-north-4", "jdcloud": "cn-north-1"}
 BUCKET = "archive-1250000000"
 
 
@@ -67,6 +67,11 @@ async def test_tencents_keys_belong_to_an_account_and_a_user() -> None:
         )
 
 
+async def test_alibabas_keys_belong_to_an_account_and_a_user() -> None:
+    async with asking("aliyun", account_id="a-1") as inquiries:
+        assert await inquiries.identity(HOMES["aliyun"]) == Identity("a-1", "acs:ram::a-1:user/imageferry")
+
+
 async def test_huaweis_keys_belong_to_a_domain() -> None:
     async with asking("huawei", account_id="a-1", account_name="bank") as inquiries:
         assert await inquiries.identity(HOMES["huawei"]) == Identity("a-1", "bank")
@@ -87,6 +92,7 @@ async def test_jd_tells_the_name_of_the_account_and_not_its_id() -> None:
     ("cloud", "quotas"),
     [
         ("tencent", [Quota("images", 500)]),
+        ("aliyun", []),
         ("huawei", [Quota("images", 50, 2)]),
         ("jdcloud", [Quota("images", 5, 2), Quota("snapshots", 15, 2)]),
     ],
@@ -96,8 +102,9 @@ async def test_a_region_tells_what_is_left(cloud: str, quotas: list[Quota]) -> N
         assert list(await inquiries.quotas(HOMES[cloud])) == quotas
 
 
-@pytest.mark.parametrize(("cloud", "told"), [("tencent", "ap-guangzhou"), ("huawei", "cn-north-4"), ("jdcloud", "")])
-async def test_a_bucket_that_is_there_is_seen_with_its_region_where_it_is_told(cloud: str, told: str) -> None:
+@pytest.mark.parametrize("cloud", HOMES)
+async def test_a_bucket_that_is_there_is_seen_with_its_region_where_it_is_told(cloud: str) -> None:
+    told = "" if cloud == "jdcloud" else HOMES[cloud]
     async with asking(cloud) as inquiries:
         assert await inquiries.bucket(BUCKET, HOMES[cloud]) == Bucket(exists=True, region=told)
 

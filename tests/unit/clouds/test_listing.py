@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from imageferry.clouds.aliyun.adapter import AliyunCloud
 from imageferry.clouds.credentials import Around
 from imageferry.clouds.huawei.adapter import HuaweiCloud
 from imageferry.clouds.jdcloud.adapter import JdCloud
@@ -25,6 +26,8 @@ from imageferry.rehearsal.options import RATES
 from imageferry.rehearsal.store import NewImage
 from imageferry.telemetry.metrics import Metrics
 from support.accounts import tencent_account
+from support.aliyun_rehearsals import aliyun
+from support.aliyun_stages import aliyun_account
 from support.clocks import START, FakeClock
 from support.gates import OpenGate
 from support.huawei_rehearsals import huawei
@@ -47,6 +50,7 @@ class Vendor(NamedTuple):
 
 VENDORS = {
     "tencent": Vendor(tencent, {"rates": dict.fromkeys(RATES)}, tencent_account, TencentCloud, "DescribeImages"),
+    "aliyun": Vendor(aliyun, {}, aliyun_account, AliyunCloud, "DescribeImages"),
     "huawei": Vendor(huawei, {"image_quota": None}, huawei_account, HuaweiCloud, "ListImages"),
     "jdcloud": Vendor(jdcloud, {"requests_a_minute": None}, jdcloud_account, JdCloud, "describeImages"),
 }
@@ -176,7 +180,12 @@ async def test_a_closed_account_is_not_asked(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "body"),
-    [("tencent", {"Response": {"RequestId": "r-1"}}), ("huawei", {}), ("jdcloud", {"result": {}, "requestId": "r-1"})],
+    [
+        ("tencent", {"Response": {"RequestId": "r-1"}}),
+        ("aliyun", {"RequestId": "r-1"}),
+        ("huawei", {}),
+        ("jdcloud", {"result": {}, "requestId": "r-1"}),
+    ],
 )
 async def test_a_success_without_a_list_is_not_an_account_without_images(name: str, body: object) -> None:
     content = json.dumps(body).encode()

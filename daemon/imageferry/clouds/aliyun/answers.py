@@ -15,6 +15,7 @@ from imageferry.clouds.aliyun.codes import ABOUT_RUNNING, classify
 from imageferry.clouds.wire import Reply, Told, foreign, http_date
 from imageferry.core.answers import Answer, AnswerClass
 from imageferry.core.times import SECOND
+from imageferry.errors import Refused
 
 LONGEST_WAIT: Final = 3600.0
 """Seconds of an ``x-acs-retry-after`` that are believed."""
@@ -82,6 +83,17 @@ def rows(data: Mapping[str, Any], wrapper: str, name: str) -> list[Mapping[str, 
         inner = box.get(name) if isinstance(box, Mapping) else None
         found += [each for each in (inner if isinstance(inner, list) else [inner]) if isinstance(each, Mapping)]
     return found
+
+
+def listed(told: Told, wrapper: str, name: str) -> list[Mapping[str, Any]]:
+    """The objects of a list that was asked for.
+
+    :raises Refused: there is no list: that says nothing, and least of all that it would be empty.
+    """
+    if wrapper not in told.content and whole(told.content.get("TotalCount")) != 0:
+        reason = f"the answer has no list of {name.lower()}s"
+        raise Refused(Answer("retry", reason, request_id=told.answer.request_id))
+    return rows(told.content, wrapper, name)
 
 
 def whole(value: object) -> int | None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import structlog
 
-from imageferry.clouds.aliyun.answers import rows, whole
+from imageferry.clouds.aliyun.answers import listed, rows, whole
 from imageferry.clouds.aliyun.client import Call, Client
 from imageferry.clouds.aliyun.codes import NO_SUCH_IMAGE
 from imageferry.clouds.wire import Told
@@ -134,7 +134,7 @@ class Images:
         return await self._client.read(_call(region, params, page))
 
     def _read(self, region: str, told: Told) -> list[Image]:
-        return [self._image(region, row) for row in rows(told.content, "Images", "Image") if row.get("ImageId")]
+        return [self._image(region, row) for row in listed(told, "Images", "Image") if row.get("ImageId")]
 
     def _image(self, region: str, row: Mapping[str, Any]) -> Image:
         state = str(row.get("Status"))

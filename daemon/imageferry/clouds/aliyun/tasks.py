@@ -11,13 +11,13 @@ from typing import Any, Final
 
 import structlog
 
-from imageferry.clouds.aliyun.answers import rows, whole
+from imageferry.clouds.aliyun.answers import listed, rows, whole
 from imageferry.clouds.aliyun.client import Call, Client
 from imageferry.clouds.aliyun.codes import EXPORT, NO_SUCH_TASK
 from imageferry.clouds.aliyun.images import moment
 from imageferry.clouds.aliyun.sign import timestamp
 from imageferry.core.answers import Answer
-from imageferry.errors import CircuitOpen
+from imageferry.errors import CircuitOpen, Refused
 
 TASKS: Final = "DescribeTasks"
 ATTRIBUTE: Final = "DescribeTaskAttribute"
@@ -106,7 +106,7 @@ class Tasks:
         for page in range(1, MOST_PAGES + 1):
             params = {"TaskAction": EXPORT, "StartTime": timestamp(begun)}
             told = await self._client.read(_call(region, params, page))
-            tasks = [self._task(row) for row in rows(told.content, "TaskSet", "Task") if _is_export(row)]
+            tasks = [self._task(row) for row in listed(told, "TaskSet", "Task") if _is_export(row)]
             for task in tasks:
                 if task.id not in told_of:
                     told_of.add(task.id)
@@ -121,8 +121,11 @@ class Tasks:
         except CircuitOpen as error:
             return dict.fromkeys(ids, Answer("never_sent", str(error)))
         if told.answer.klass == "ok":
-            listed = {task.id: task for task in map(self._task, rows(told.content, "TaskSet", "Task"))}
-            return {each: listed.get(each) for each in ids}
+            try:
+                tasks = {task.id: task for task in map(self._task, listed(told, "TaskSet", "Task"))}
+            except Refused as error:
+                return dict.fromkeys(ids, error.answer)
+            return {each: tasks.get(each) for each in ids}
         if told.answer.vendor_code != NO_SUCH_TASK:
             return dict.fromkeys(ids, told.answer)
         if len(ids) == 1:

@@ -144,7 +144,7 @@ class Exports:
                     return Sight(present, len(keys), seen)
                 if not isinstance(seen, Missing) and seen.last_modified >= since - MARGIN:
                     present[spelling] = seen
-                    if spelling == key:
+                    if spelling == key and not _seen_before(job):
                         self.spelt.add(job.destination)
                     break
         return Sight(present, len(keys))
@@ -230,6 +230,11 @@ def _spellings(key: str) -> list[str]:
     return [
         f"{slash}{stem}{dot}{each}" for slash in ("", "/") if not key.startswith("/") or not slash for each in forms
     ]
+
+
+def _seen_before(job: Job) -> bool:
+    """Whether its keys are written as an earlier look found them, and no more as they were told."""
+    return "seen" in job.memo or job.task_ref.startswith(FOUND)
 
 
 def _not_free(probe: Told) -> Finding | None:

@@ -9,12 +9,11 @@ from structlog.testing import capture_logs
 from imageferry.clouds.aliyun.images import moment, to_image
 from imageferry.core.image import Image
 from imageferry.core.times import SECOND
-from imageferry.errors import CircuitOpen, Refused
+from imageferry.errors import Refused
 from imageferry.ports import Gone
 from support.aliyun_rehearsals import OTHER_REGION, REGION, image
 from support.aliyun_stages import PLACE, Stage, staged
 from support.clocks import START
-from support.gates import OpenGate
 
 NOBODY = "m-bp1nobody00000000000"
 
@@ -256,21 +255,3 @@ async def test_the_last_page_says_that_it_is_the_last(count: int, pages: list[in
         for _ in range(count):
             image(stage.server)
         assert [len(page) for page in await every_page(stage)] == pages
-
-
-async def test_a_list_shows_images_in_every_state() -> None:
-    async with staged() as stage:
-        image(stage.server)
-        image(stage.server, ready_seconds=60.0)
-        image(stage.server, fails=True)
-        [page] = await every_page(stage)
-    assert sorted(str(each.state) for each in page) == ["failed", "pending", "ready"]
-
-
-async def test_a_list_that_is_refused_or_closed_is_told() -> None:
-    async with staged(denied={"DescribeImages": "Forbidden.RAM"}) as stage:
-        with pytest.raises(Refused):
-            await stage.cloud.list_images(REGION)
-    async with staged(gate=OpenGate(closed_after=0)) as stage:
-        with pytest.raises(CircuitOpen):
-            await stage.cloud.list_images(REGION)

@@ -8,10 +8,12 @@ from structlog.testing import capture_logs
 
 from imageferry.clouds.aliyun.tasks import Task, to_task
 from imageferry.core.answers import Answer
+from imageferry.errors import Refused
 from support.aliyun_rehearsals import BUCKET, REGION
 from support.aliyun_stages import staged
 from support.clocks import START
 from support.gates import OpenGate
+from support.sockets import Peer, listening
 
 
 def row(**changes: Any) -> dict[str, Any]:
@@ -113,3 +115,17 @@ async def test_a_task_that_is_known_keeps_what_the_list_says_of_its_status() -> 
     assert isinstance(first, Task)
     assert isinstance(again, Task)
     assert again == replace(Task(job.task_ref, "finished"), objects=first.objects)
+
+
+async def test_a_success_without_a_list_says_nothing_of_any_task() -> None:
+    async def empty(peer: Peer) -> None:
+        while await peer.request() is not None:
+            await peer.answer(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    async with listening(empty) as server, staged(account={"endpoint": server.url}) as stage:
+        tasks = stage.cloud._exports.tasks
+        told = await tasks.by_id(REGION, ["t-1"])
+        with pytest.raises(Refused, match="no list of tasks"):
+            [each async for each in tasks.since(REGION, 0)]
+    assert isinstance(told["t-1"], Answer)
+    assert told["t-1"].klass == "retry"
