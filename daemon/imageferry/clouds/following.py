@@ -11,7 +11,7 @@ from typing import TypeVar
 import anyio
 
 from imageferry.core.answers import Answer
-from imageferry.core.job import Job
+from imageferry.core.job import ActionKind, Job
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Following, Progress
 
@@ -38,6 +38,19 @@ async def in_groups(
         for key in groups:
             group.start_soon(follow_group, key)
     return told
+
+
+Follow = Callable[[Sequence[Following]], Awaitable[Sequence[Progress]]]
+"""Follows jobs of one kind."""
+
+
+async def by_action(asked: Sequence[Following], *, exports: Follow, copies: Follow) -> list[Progress]:
+    """Follow exports and copies side by side, each in their own way."""
+
+    async def follow(action: ActionKind, some: Sequence[Following]) -> Sequence[Progress]:
+        return await (exports if action == "export" else copies)(some)
+
+    return await in_groups(asked, lambda job: job.action, follow)
 
 
 async def some_at_once(most: int, rows: Sequence[T], do: Callable[[T], Awaitable[R]]) -> list[R]:

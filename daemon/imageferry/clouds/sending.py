@@ -41,7 +41,7 @@ class Sending:
         self._gate = gate
         self._clock = clock
         self._wire = wire
-        self._credentials = credentials
+        self.credentials = credentials
         self.time = VendorTime()
 
     def vendor_now(self) -> int:
@@ -74,14 +74,14 @@ class Sending:
     async def renewed(self, keys: Keys) -> bool:
         """Whether the source of the keys has others by now."""
         try:
-            return await self._credentials.refresh(keys) != keys
+            return await self.credentials.refresh(keys) != keys
         except Refused:
             return False
 
     async def _once(self, permit: Permit, sign: Sign, *, last: bool) -> tuple[Told, bool]:
         """One request, judged; and whether it is worth another that is signed anew."""
         try:
-            keys = await self._credentials.get()
+            keys = await self.credentials.get()
         except Refused as refused:
             permit.judged(refused.answer)
             return Told(refused.answer), False

@@ -67,7 +67,6 @@ class Client:
     def __init__(self, account: Account, gate: Gate, clock: Clock, wire: Wire, credentials: Credentials) -> None:
         self._account = account
         self._gate = gate
-        self._credentials = credentials
         self._sending = Sending(gate, clock, wire, credentials)
         self.time = self._sending.time
         self.projects = Projects(account, self._list_projects)
@@ -140,7 +139,7 @@ class Client:
                 return True
             return await self._sending.renewed(keys)
         try:
-            return (await self._credentials.refresh(keys)).id != keys.id
+            return (await self._sending.credentials.refresh(keys)).id != keys.id
         except Refused:
             return False
 

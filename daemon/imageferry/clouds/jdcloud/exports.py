@@ -23,7 +23,7 @@ from imageferry.clouds.sights import SEEN, Sight, objects_unseen, same_twice
 from imageferry.clouds.wire import foreign
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import DOUBTED, Job, unique_part
+from imageferry.core.job import Job, first_send, unique_part
 from imageferry.core.times import SECOND
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress, Unclear
 
@@ -75,7 +75,7 @@ class Exports:
         :raises Refused: the cloud did not answer.
         :raises CircuitOpen: the account is closed off.
         """
-        since = _first_send(job) - MARGIN
+        since = first_send(job) - MARGIN
         others, maybe = {*taken, job.task_ref}, list[Task]()
         async for task in self.tasks.since(job.place.region, since):
             if task.id in others or not _fits(job, task, since):
@@ -147,13 +147,8 @@ def _token(job: Job) -> str:
     An answer may be remembered with its token, a refusal too, and so may a task that has ended without a result: once
     the cloud has said what became of a send, the next one is another request.
     """
-    parts = (*job.place[1:], job.image_id, job.destination, job.request["prefix"], job.attempt, _first_send(job))
+    parts = (*job.place[1:], job.image_id, job.destination, job.request["prefix"], job.attempt, first_send(job))
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
-
-
-def _first_send(job: Job) -> int:
-    """When the first send left of which it is not known what became, by the vendor's clock."""
-    return int(job.memo.get(DOUBTED) or job.sent_at or job.created_at)
 
 
 def _fits(job: Job, task: Task, since: int) -> bool:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from imageferry.clouds.credentials import Around, Credentials
-from imageferry.clouds.following import in_groups
+from imageferry.clouds.following import by_action
 from imageferry.clouds.objects import HEAD_OBJECT, Objects
 from imageferry.clouds.tencent import copies, exports
 from imageferry.clouds.tencent.client import Client
@@ -23,7 +24,7 @@ from imageferry.clouds.wire import Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import ActionKind, Job
+from imageferry.core.job import Job
 from imageferry.ports import Accepted, Clock, Finding, Following, Frozen, Gate, ImagePage, Look, Permit, Progress
 from imageferry.telemetry.metrics import Metrics
 
@@ -75,13 +76,7 @@ class TencentCloud:
 
     async def follow(self, region: str, jobs: Sequence[Following]) -> Sequence[Progress]:
         """How running jobs are; what could not be told of one job keeps it running, with the reason."""
-
-        async def follow_some(action: ActionKind, some: Sequence[Following]) -> list[Progress]:
-            if action == "export":
-                return await self._exports.follow(region, some)
-            return await self._copies.follow(some)
-
-        return await in_groups(jobs, lambda job: job.action, follow_some)
+        return await by_action(jobs, exports=partial(self._exports.follow, region), copies=self._copies.follow)
 
     async def aclose(self) -> None:
         """Close every connection."""

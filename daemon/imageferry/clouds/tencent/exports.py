@@ -234,7 +234,7 @@ def _spellings(key: str) -> list[str]:
 
 def _seen_before(job: Job) -> bool:
     """Whether its keys are written as an earlier look found them, and no more as they were told."""
-    return "seen" in job.memo or job.task_ref.startswith(FOUND)
+    return SEEN in job.memo or job.task_ref.startswith(FOUND)
 
 
 def _not_free(probe: Told) -> Finding | None:
