@@ -18,6 +18,8 @@ from anyio.abc import SocketStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 
 LONGEST_LINE: Final = 65_536
+LONGEST_ANSWER: Final = 16 * 1_048_576
+"""Bytes that a command takes from the daemon: what policies and strangers write comes back in it, escaped."""
 ANSWER_WITHIN: Final = 30.0
 """Seconds a command waits for the daemon."""
 
@@ -89,6 +91,6 @@ async def ask(path: Path, request: Request) -> Mapping[str, Any] | None:
         with anyio.fail_after(ANSWER_WITHIN):
             await stream.send(json.dumps(dict(request)).encode() + b"\n")
             answer: Mapping[str, Any] = json.loads(
-                await BufferedByteReceiveStream(stream).receive_until(b"\n", LONGEST_LINE)
+                await BufferedByteReceiveStream(stream).receive_until(b"\n", LONGEST_ANSWER)
             )
     return answer

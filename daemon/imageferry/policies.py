@@ -76,6 +76,7 @@ def _read_all(path: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> l
         for one in reads
         for complaint in sorted({*one.complaints, *(repeated.get(one.document, ()) if one.document else ())})
     ]
+    complaints.extend(_strays(path))
     if complaints:
         raise BadFile(complaints)
     return [Written(spec, one.document, place) for one in reads if one.document for place, spec in enumerate(one.specs)]
@@ -99,6 +100,7 @@ def fingerprint(path: Path) -> str:
             seen.update(f"{file.name}\0".encode(errors="surrogateescape"))
             with file.open("rb") as opened:
                 seen.update(opened.read(yamlmap.LARGEST + 1))
+        seen.update("".join(str(stray) for stray in _strays(path)).encode(errors="surrogateescape"))
     except (BadFile, OSError) as error:
         seen.update(f"{error}".encode(errors="surrogateescape"))
     return seen.hexdigest()
@@ -153,17 +155,42 @@ class PolicyBook:
 def _files(path: Path) -> list[Path]:
     """The files to read.
 
-    :raises BadFile: there are none.
+    :raises BadFile: there are none, or one is no file at all.
     """
-    if not path.is_dir():
+    try:
+        inside = sorted(path.iterdir())
+    except NotADirectoryError:
         return [path]
-    found = (file for file in path.glob("*.yaml") if not file.name.startswith("."))
-    files = sorted(file for file in found if not file.name.endswith(TESTS))
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        message = f"the policies cannot be read: {reason}; expected a file, or a folder with at least one file *.yaml"
+        raise BadFile([Complaint(str(path), 1, 1, message)]) from error
+    files = [file for file in inside if file.suffix == ".yaml" and not file.name.startswith(".")]
+    files = [file for file in files if not file.name.endswith(TESTS)]
     if not files:
-        others = sorted(file.name for file in path.glob("*.yml"))
-        hint = f"; rename {others[0]} to {Path(others[0]).stem}.yaml" if others else ""
-        raise BadFile([Complaint(str(path), 1, 1, f"no policies here; expected at least one file *.yaml{hint}")])
+        message = f"no policies here; expected at least one file *.yaml{_instead(inside)}"
+        raise BadFile([Complaint(str(path), 1, 1, message)])
+    odd = [file for file in files if file.exists() and not (file.is_file() or file.is_dir())]
+    if odd:  # opening one may wait for ever, and a reload with it
+        raise BadFile([Complaint(str(file), 1, 1, "this is a pipe, socket or device; expected a file") for file in odd])
     return files
+
+
+def _instead(inside: Sequence[Path]) -> str:
+    """What of a folder without policies was most likely meant to be read."""
+    others = [file for file in inside if file.suffix == ".yml"]
+    folders = [folder.name for folder in inside if not folder.name.startswith(".") and any(folder.glob("*.yaml"))]
+    if others:
+        return f"; rename {others[0].name} to {others[0].stem}.yaml"
+    return f"; folders in it, such as {folders[0]}, are not read" if folders else ""
+
+
+def _strays(path: Path) -> Iterator[Complaint]:
+    """Files of a folder that are meant to be read, by their names, and are not: nobody would learn of it."""
+    for file in sorted(path.iterdir()) if path.is_dir() else ():
+        if file.suffix.lower() in {".yaml", ".yml"} and file.suffix != ".yaml" and not file.name.startswith("."):
+            message = f"this file is not read; expected a name that ends with .yaml; rename it to {file.stem}.yaml"
+            yield Complaint(str(file), 1, 1, message)
 
 
 def _read(file: Path, clouds: Mapping[str, CloudFacts], reader: Reader) -> _Read:

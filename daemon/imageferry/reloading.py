@@ -77,11 +77,14 @@ class Reloading:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_set_when_cancelled, stop)
                 await self._look()  # whatever changed before this was watched
+                looked = self._clock.monotonic()
                 while self._folders() == folders:
                     timeout = round(LOOK_EVERY * 1000)
                     hint = await anyio.to_thread.run_sync(watcher.watch, _LONGEST_MS, _QUIET_MS, timeout, stop)
-                    if isinstance(hint, str) or any(self._matters(path) for _, path in hint):
+                    late = self._clock.monotonic() - looked >= LOOK_EVERY  # a busy ledger beside them never times out
+                    if late or isinstance(hint, str) or any(self._matters(path) for _, path in hint):
                         await self._look()
+                        looked = self._clock.monotonic()
                 tasks.cancel_scope.cancel()
         return None
 
@@ -99,13 +102,13 @@ class Reloading:
         return self._path in {path, path.parent} or path.name.startswith(_KUBERNETES)
 
     async def _look(self) -> None:
-        """Read again if any file is another than the last time."""
-        seen = await anyio.to_thread.run_sync(fingerprint, self._path)
+        """Read again if any file is another than the last time; a file system that hangs keeps nothing from ending."""
+        seen = await anyio.to_thread.run_sync(fingerprint, self._path, abandon_on_cancel=True)
         if seen == self._seen:
             return
         self._seen = seen
         self._reads = reads = self._reads + 1
-        found: Found = await anyio.to_thread.run_sync(self._book.read)
+        found: Found = await anyio.to_thread.run_sync(self._book.read, abandon_on_cancel=True)
         if self._reads == reads and self._book.take(found):  # a read that began later knows better
             self._tell()
 

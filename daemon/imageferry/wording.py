@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from functools import lru_cache
 from itertools import chain
 from types import UnionType
 from typing import Annotated, Any, Final, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
@@ -22,6 +23,9 @@ _Kind: TypeAlias = Any
 """A type or an annotation."""
 
 _LONGEST: Final = 80
+_FEW: Final = 10
+"""How many keys are named where a mapping is wanted."""
+_MAPPING: Final = "a mapping of keys and values"
 _FAULT: Final = "fault"
 _SECRET: Final = re.compile(r"(?:.*_)?(?:secret|password|passphrase|token|private_key)")
 _USER: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
@@ -40,7 +44,7 @@ _KINDS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("list_type", "tuple_type", "set_type", "frozen_set_type", "iterable_type"), "a list"),
     **dict.fromkeys(
         ("dict_type", "mapping_type", "model_type", "model_attributes_type", "dataclass_type"),
-        "a mapping of keys and values",
+        _MAPPING,
     ),
 }
 _BOUNDS: Final[Mapping[str, str]] = {
@@ -54,6 +58,22 @@ _BOUNDS: Final[Mapping[str, str]] = {
     "string_too_long": "at most {max_length} characters",
     "string_pattern_mismatch": "a text that matches {pattern}",
 }
+
+
+_OTHER_KEYS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("and", "every", "all_of", "allof"), "all"),
+    **dict.fromkeys(("or", "some", "one_of", "oneof", "any_of", "anyof"), "any"),
+    **dict.fromkeys(("none", "except", "exclude", "unless"), "not"),
+    **dict.fromkeys(("cel", "if", "expression"), "when"),
+    **dict.fromkeys(("provider", "vendor"), "cloud"),
+    **dict.fromkeys(("label", "labels"), "tags"),
+    **dict.fromkeys(("size", "size_gb"), "size_gib"),
+    **dict.fromkeys(("architecture", "platform"), "arch"),
+    **dict.fromkeys(("age", "newer_than", "max_age"), "created_within"),
+    **dict.fromkeys(("gte", "ge", "gt", "at_least"), "min"),
+    **dict.fromkeys(("lte", "le", "lt", "at_most"), "max"),
+}
+"""What others call the same; some are spelt almost like a key that means something else."""
 
 
 class Wrong(NamedTuple):
@@ -87,7 +107,7 @@ def fault(message: str, *at: str | int, key: bool = False) -> PydanticCustomErro
 def suggestion(wrong: object, known: Iterable[str]) -> str:
     """``; did you mean "x"?`` for the nearest known word, or nothing."""
     words = list(known)
-    near = get_close_matches(str(wrong), words, n=1, cutoff=0.6)
+    near = get_close_matches(str(wrong), words, n=1, cutoff=0.6) if len(str(wrong)) <= _LONGEST else []
     near = near or [word for word in words if word.casefold() == str(wrong).casefold()]
     return f'; did you mean "{near[0]}"?' if near else ""
 
@@ -134,11 +154,17 @@ def lead(loc: Path) -> str:
 
 def models_at(model: type[BaseModel], loc: Sequence[str | int]) -> list[type[BaseModel]]:
     """The models that may describe what stands at a path (pydantic's, with its union tags)."""
+    return list(_models_at(model, tuple(0 if isinstance(part, int) else part for part in loc)))
+
+
+@lru_cache(maxsize=1024)
+def _models_at(model: type[BaseModel], loc: Sequence[str | int]) -> tuple[type[BaseModel], ...]:
+    """The same, remembered: a wrong file may have thousands of wrong keys in one place, or in one list."""
     kinds = [*kinds_of(model)]
     for part in loc:
         inner = list(chain.from_iterable(_inside(kind, part) for kind in kinds))
         kinds = inner or [kind for kind in kinds if _tagged(kind, part)] or kinds
-    return [kind for kind in kinds if _is_model(kind)]
+    return tuple(kind for kind in kinds if _is_model(kind))
 
 
 def secrets_of(models: Iterable[type[BaseModel]]) -> set[str]:
@@ -163,10 +189,11 @@ def reworded(
     for details in error.errors(include_url=False):
         at = _path(details, path_of)
         groups.setdefault(at, []).append(_Refused(at, details))
+    outer = {loc[:length] for loc in groups for length in range(len(loc))}
     for loc, refused in groups.items():
         kinds = [one for one in refused if one.expected]
-        if kinds and not any(other != loc and other[: len(loc)] == loc for other in groups):
-            yield _wrong_kind(loc, kinds)
+        if kinds and loc not in outer:
+            yield _wrong_kind(loc, kinds, model)
         yield from (_other(one, model) for one in refused if not one.expected)
 
 
@@ -176,17 +203,26 @@ def _path(details: ErrorDetails, path_of: Callable[[Sequence[str | int]], Path])
     return (*path_of(loc[:-1]), loc[-1]) if details["type"] == "missing" else path_of(loc)
 
 
-def _wrong_kind(loc: Path, refused: Sequence[_Refused]) -> Wrong:
+def _wrong_kind(loc: Path, refused: Sequence[_Refused], model: type[BaseModel]) -> Wrong:
     value = refused[0].error["input"]
     expected = " or ".join(dict.fromkeys(one.expected or "" for one in refused))
+    if {one.expected for one in refused} == {_MAPPING}:
+        keys = keys_of(models_at(model, refused[0].error["loc"]))
+        expected += f": {', '.join(keys)}" if 0 < len(keys) <= _FEW else ""
     is_key = refused[0].error["loc"][-1:] == ("[key]",)
-    near = "" if isinstance(value, Mapping | list) else _nearest(value, refused)
+    near = _itemised(value, refused) if isinstance(value, Mapping | list) else _nearest(value, refused)
     return Wrong(loc, is_key, f"{_state(loc, value)}; expected {expected}{'' if _hides(loc, near) else near}")
 
 
 def _hides(loc: Path, near: str) -> bool:
     """Whether a suggestion would repeat a secret."""
     return is_secret(loc) and ("in quotes" in near or "[" in near)
+
+
+def _itemised(value: object, refused: Sequence[_Refused]) -> str:
+    """How the mapping becomes an item of the list that was wanted."""
+    wants_list = {"list_type", "tuple_type"} & {one.error["type"] for one in refused}
+    return '; begin each item with "- "' if wants_list and isinstance(value, Mapping) else ""
 
 
 def _nearest(value: object, refused: Sequence[_Refused]) -> str:
@@ -231,8 +267,25 @@ def _unknown(refused: _Refused, model: type[BaseModel]) -> Wrong:
         said = f'the key "{name}" is read with {_told_by(models, str(name))} only; expected that, or the key left out'
         return Wrong(refused.loc, key=True, message=f"{lead(refused.loc[:-1])}{said}")
     expected = f"; expected {_one_of(known)}" if known else ""
-    message = f'{lead(refused.loc[:-1])}unknown key "{name}"{expected}{suggestion(name, known)}'
+    meant = _elsewhere(refused, model) or _meant(str(name), known)
+    message = f'{lead(refused.loc[:-1])}unknown key "{name}"{expected}{meant}'
     return Wrong(refused.loc, key=True, message=message)
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    """What an unknown key was meant to be: the same under another name, or what is spelt almost so."""
+    other = _OTHER_KEYS.get(name.casefold())
+    return f'; did you mean "{other}"?' if other in known else suggestion(name, known)
+
+
+def _elsewhere(refused: _Refused, model: type[BaseModel]) -> str:
+    """Where a key that is right one level higher or lower belongs: the indentation is wrong, not the word."""
+    name, parts, inner = str(refused.loc[-1]), refused.loc[:-1], refused.error["loc"][:-1]
+    above = [part for length, part in enumerate(parts) if name in keys_of(models_at(model, parts[:length]))]
+    if above and isinstance(above[-1], str):
+        return f'; it belongs beside "{above[-1]}"; look at the indentation'
+    below = [key for key in keys_of(models_at(model, inner)) if name in keys_of(models_at(model, (*inner, key)))]
+    return f'; it belongs under "{below[0]}"; look at the indentation' if len(below) == 1 else ""
 
 
 def _told_by(models: Iterable[type[BaseModel]], key: str) -> str:
@@ -274,6 +327,8 @@ def _refusal(refused: _Refused) -> str:
     if is_secret(loc):
         return f"{lead(loc)}{said.replace(str(value), '***') if isinstance(value, str) and value else said}"
     quoted = shown(value)
+    if isinstance(value, str):  # the model quotes it as it came; in a complaint it is short and on one line
+        said = said.replace(f'"{value}"', quoted)
     plain = isinstance(value, Mapping | list | BaseModel) or quoted in said
     return f"{lead(loc)}{said}" if plain else f"{lead(loc)}{quoted}: {said}"
 

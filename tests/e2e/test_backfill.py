@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import pytest
 import yaml
 
+from imageferry import reloading
 from imageferry.core.job import BACKFILL, FRESH
 from imageferry.errors import LedgerError
 from imageferry.rehearsal.jdcloud_options import ROLE
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.options import RATES, REHEARSAL_KEY
+from imageferry.reloading import Reloading
 from imageferry.telemetry.clock import SystemClock
 from support import huawei_rehearsals as huawei_side
 from support import jdcloud_rehearsals as jd_side
@@ -70,7 +73,11 @@ async def test_a_daemon_that_runs_takes_it_over_its_socket_and_fresh_images_go_f
     assert account.server.requests.accepted == {("ExportImages", each, BUCKET): 1 for each in old + fresh}
 
 
-async def test_a_new_policy_acts_on_old_images_only_when_asked_and_then_it_alone(tmp_path: Path) -> None:
+async def test_a_new_policy_acts_on_old_images_only_when_asked_and_then_it_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reloading, "LOOK_EVERY", 3600.0)  # or it might notice the new policy before it is told of it
+    monkeypatch.setattr(Reloading, "_matters", lambda *_: False)
     sources = [{"type": "polling", "every": "200ms"}]
     async with held(tmp_path, [EXPORT_ALL], sources=sources) as account:
         old = account.add()

@@ -119,6 +119,8 @@ def test_the_commands_that_it_prints_work(piped: Piped) -> None:
     assert [command.partition("imageferry ")[2].split(" --")[0] for command in commands] == [
         "plan",
         "jobs list",
+        "coverage",
+        "why",
         *["jobs show"] * 4,
         "demo",
     ]

@@ -72,12 +72,30 @@ def test_where_the_policies_stand_does_not_change_the_digest(tmp_path: Path) -> 
     assert load(written(tmp_path, both=both) / "both.yaml", FACTS).digest == apart.digest
 
 
-def test_a_path_that_does_not_exist_is_a_complaint(tmp_path: Path) -> None:
-    assert wrong(tmp_path / "nowhere") == [":1:1: the file cannot be read: No such file or directory"]
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("nowhere", "No such file or directory"),
+        ("n" * 300, "File name too long"),
+        ("no\0where", "embedded null byte"),
+    ],
+)
+def test_a_path_that_does_not_exist_is_a_complaint(tmp_path: Path, name: str, reason: str) -> None:
+    expected = "expected a file, or a folder with at least one file *.yaml"
+    assert wrong(tmp_path / name) == [f":1:1: the policies cannot be read: {reason}; {expected}"]
 
 
 def test_a_folder_without_policies_is_a_complaint(tmp_path: Path) -> None:
     assert wrong(tmp_path) == [":1:1: no policies here; expected at least one file *.yaml"]
+
+
+def test_a_folder_with_policies_in_its_folders_says_that_they_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "team").mkdir()
+    written(tmp_path / "team", a=ONE)
+
+    assert wrong(tmp_path) == [
+        ":1:1: no policies here; expected at least one file *.yaml; folders in it, such as team, are not read"
+    ]
 
 
 def test_a_folder_with_files_of_the_other_ending_says_what_to_rename(tmp_path: Path) -> None:
@@ -85,6 +103,17 @@ def test_a_folder_with_files_of_the_other_ending_says_what_to_rename(tmp_path: P
 
     assert wrong(tmp_path) == [
         ":1:1: no policies here; expected at least one file *.yaml; rename archive.yml to archive.yaml"
+    ]
+
+
+@pytest.mark.parametrize("name", ["more.yml", "more.YAML", "more.test.yml"])
+def test_a_file_that_its_ending_keeps_from_being_read_is_a_complaint(tmp_path: Path, name: str) -> None:
+    written(tmp_path, one=ONE)
+    (tmp_path / name).write_text(TWO)
+
+    right = name.rpartition(".")[0] + ".yaml"
+    assert wrong(tmp_path) == [
+        f"{name}:1:1: this file is not read; expected a name that ends with .yaml; rename it to {right}"
     ]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +22,7 @@ from imageferry.reloading import Reloading
 from imageferry.telemetry.clock import SystemClock
 from support.ledgers import PLACE
 from support.volumes import ConfigMap
-from support.waiting import until
+from support.waiting import LOOK_EVERY, until
 
 
 def policy(name: str, os_name: str = "linux") -> str:
@@ -160,7 +162,8 @@ async def test_a_folder_that_is_removed_and_made_again_is_watched_again(folder: 
     async with watched(folder) as one:
         await until(started(one))
         shutil.rmtree(folder)
-        assert await one.be_wrong() == f"{folder}:1:1: the file cannot be read: No such file or directory"
+        gone = f"{folder}:1:1: the policies cannot be read: No such file or directory"
+        await until(lambda: (one.reloading.wrong or "").startswith(gone))
         assert one.book.current.names == ("first",)
         folder.mkdir()
         (folder / "a.yaml").write_text(policy("second"))
@@ -192,6 +195,26 @@ async def test_a_change_that_nothing_tells_of_is_seen_by_looking(folder: Path, m
         await until(started(one))
         write(folder / "a.yaml")
         await one.become("second")
+
+
+async def test_looking_goes_on_while_something_beside_the_policies_changes_all_the_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the ledger does, which may stand there."""
+    monkeypatch.setattr(reloading, "LOOK_EVERY", 2.0)  # longer than a stream of changes is waited for
+    monkeypatch.setattr(Reloading, "_matters", lambda *_: False)
+
+    async def be_busy() -> None:
+        while True:
+            (folder.parent / "ledger.db-wal").write_text("x")
+            await anyio.sleep(LOOK_EVERY)
+
+    async with watched(folder) as one, anyio.create_task_group() as group:
+        group.start_soon(be_busy)
+        await until(started(one))
+        write(folder / "a.yaml")
+        await one.become("second")
+        group.cancel_scope.cancel()
 
 
 async def test_what_cannot_be_watched_is_looked_at(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -239,6 +262,46 @@ async def test_a_wrong_file_keeps_the_whole_old_set_and_every_complaint_is_logge
     assert (sorted(complaints), len(complaints) > 1) == (sorted(set(complaints)), True)
     [taken] = [line for line in logs if line["event"] == "policies read again"]
     assert (taken["policies"], taken["digest"] != digest, taken["digest"]) == (1, True, one.book.current.digest)
+
+
+async def test_a_file_of_another_name_is_noticed_when_it_comes_and_when_it_goes(folder: Path) -> None:
+    async with watched(folder) as one:
+        await until(started(one))
+        stray = folder / "b.yml"
+        stray.write_text(policy("second"))
+        said = "this file is not read; expected a name that ends with .yaml; rename it to b.yaml"
+        assert await one.be_wrong() == f"{stray}:1:1: {said}"
+        stray.unlink()
+        await until(lambda: one.reloading.wrong is None)
+
+
+async def test_a_pipe_among_the_policies_is_a_complaint_and_nothing_waits_for_it(folder: Path) -> None:
+    async with watched(folder) as one:
+        await until(started(one))
+        os.mkfifo(folder / "b.yaml")
+        said = await one.be_wrong()
+        (folder / "b.yaml").unlink()
+        await until(lambda: one.reloading.wrong is None)
+    assert said == f"{folder}/b.yaml:1:1: this is a pipe, socket or device; expected a file"
+
+
+async def test_a_file_system_that_hangs_does_not_keep_the_daemon_from_stopping(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs, goes_on = threading.Event(), threading.Event()
+
+    def hang(_: Path) -> str:
+        hangs.set()
+        goes_on.wait(60)
+        return ""
+
+    monkeypatch.setattr(reloading, "fingerprint", hang)
+    try:
+        with anyio.fail_after(20):
+            async with watched(folder):
+                await until(hangs.is_set)
+    finally:
+        goes_on.set()
 
 
 async def test_a_file_that_is_right_again_is_told_though_the_set_is_the_same(folder: Path) -> None:

@@ -153,6 +153,10 @@ BEYOND = {
         "region_malformed",
         "region_twice",
         "request_longer_than_settle",
+        "role_extras_without_role",
+        "role_for_too_short",
+        "role_of_another_cloud",
+        "role_without_owner",
         "secret_file_missing",
         "secret_twice",
         "settle_too_short",
@@ -170,6 +174,7 @@ BEYOND = {
         "agency_at_tencent",
         "agency_missing_at_huawei",
         "bucket_in_capitals",
+        "bucket_map_for_all_other_regions",
         "bucket_map_value_in_capitals",
         "bucket_too_short",
         "bucket_url",
@@ -192,6 +197,7 @@ BEYOND = {
         "format_of_another_cloud",
         "format_of_huawei",
         "format_unknown",
+        "name_matcher_in_a_block",  # to Python, not to JavaScript, "$" fits before a last line break too
         "name_not_printable",
         "name_with_outer_blanks",
         "no_cloud_fits",
@@ -220,6 +226,7 @@ BEYOND = {
     },
     "tests": {
         # what an event says, what the defaults have said already, which policies there are
+        "action_twice",
         "cloud_missing",
         "event_of_nothing",
         "extra_at_tencent",

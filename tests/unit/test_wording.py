@@ -1,6 +1,10 @@
+import sys
+from collections.abc import Callable
+
 import pytest
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError, field_validator
 
+from imageferry.core.spec import PolicyFile
 from imageferry.wording import dotted, fault, is_secret, models_at, shown, suggestion
 from imageferry.yamlmap import parse
 
@@ -134,3 +138,39 @@ def test_the_models_at_a_path_are_found_through_unions_and_lists() -> None:
     assert models_at(Outer, ("many", 3)) == [Inner]
     assert models_at(Outer, ("inner",)) == [Inner]
     assert models_at(Outer, ()) == [Outer]
+
+
+def calls_of(work: Callable[[], object]) -> int:
+    """How many functions were called: what the work costs, whatever else the machine does."""
+    count = 0
+
+    def counted(_frame: object, event: str, _argument: object) -> None:
+        nonlocal count
+        count += event in {"call", "c_call"}
+
+    sys.setprofile(counted)
+    try:
+        work()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        lambda n: "policies:\n" + "  -\n" * n,
+        lambda n: "policies:\n  - match:\n" + "".join(f"      k{i}: 1\n" for i in range(n)),
+    ],
+    ids=["values of a wrong kind", "unknown keys"],
+)
+def test_twice_as_many_mistakes_cost_about_twice_as_much(text: Callable[[int], str]) -> None:
+    def refused(n: int) -> int:
+        document = parse(text(n), "f.yaml")
+        with pytest.raises(ValidationError) as caught:
+            PolicyFile.model_validate(document.data)
+        return calls_of(lambda: document.complaints(caught.value, PolicyFile))
+
+    refused(10)  # what is remembered for good
+
+    assert refused(400) < 3 * refused(200)

@@ -260,7 +260,7 @@ def complaints_about(text: str) -> list[str]:
         ("address: 5", 'f.yaml:1:10: address is 5; expected a text; write it in quotes: "5"'),
         ("address: [a]", "f.yaml:1:10: address is a list; expected a text"),
         ("address:", "f.yaml:1:9: address is empty; expected a text"),
-        ("{address: a, pets: {}}", "f.yaml:1:20: pets is empty; expected a list"),
+        ("{address: a, pets: {}}", 'f.yaml:1:20: pets is empty; expected a list; begin each item with "- "'),
         ("{address: a, rooms: [a]}", "f.yaml:1:21: rooms is a list; expected a mapping of keys and values"),
         ("{address: a, rooms: {hall: big}}", 'f.yaml:1:28: rooms.hall is "big"; expected a whole number'),
         (
@@ -290,8 +290,11 @@ def complaints_about(text: str) -> list[str]:
             "{address: a, pets: [{kind: dog, tricks: [5]}]}",
             'f.yaml:1:42: pets[0].tricks[0] is 5; expected a text; write it in quotes: "5"',
         ),
-        ("[a]", "f.yaml:1:1: the file is a list; expected a mapping of keys and values"),
-        ("hunter2", "f.yaml:1:1: the file is not right; expected a mapping of keys and values"),
+        ("[a]", "f.yaml:1:1: the file is a list; expected a mapping of keys and values: address, pets, rooms, colour"),
+        (
+            "hunter2",
+            "f.yaml:1:1: the file is not right; expected a mapping of keys and values: address, pets, rooms, colour",
+        ),
     ],
 )
 def test_a_refusal_is_said_in_plain_words_at_its_place(text: str, expected: str) -> None:

@@ -94,7 +94,7 @@ def command(  # noqa: PLR0913 - click passes every option
     """
     settings, book = load_all(config)
     check_names("--policy", only, book.current.names)
-    places = [place for place in places_of(settings, accounts, regions) if book.current.could_match(place)]
+    places = [place for place in places_of(settings, accounts, regions) if book.current.could_match(place, only)]
     quiet(settings)
     wanted = Wanted(tuple(dict.fromkeys(only)), since, limit, dry_run=dry_run)
     backfill = Backfill(settings, book.current, wanted)

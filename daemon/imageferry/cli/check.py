@@ -19,6 +19,7 @@ from imageferry.cli.live import quiet
 from imageferry.cli.main import FAILED
 from imageferry.cli.online import Found, ask_all
 from imageferry.cli.tables import plain
+from imageferry.cli.unused import unused
 from imageferry.core.account import Account
 
 NAMED: Final = 20
@@ -36,7 +37,7 @@ def command(config: Path | None, online: bool) -> None:  # noqa: FBT001 - click 
     of the policies are there. Nothing is changed; the exit code is 1 where something failed.
     """
     settings, book = load_all(config)
-    for warning in settings.warnings():
+    for warning in (*settings.warnings(), *unused(settings.accounts, book.current)):
         click.echo(f"warning: {warning}", err=True)
     places = sum(len(account.regions) for account in settings.accounts)
     click.echo(

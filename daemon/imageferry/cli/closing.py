@@ -52,6 +52,8 @@ def _looks(outcome: Outcome, house: House) -> Iterator[str]:
     config = f"--config {shlex.quote(str(house.config))}"
     yield f"{program()} plan {config} {shlex.quote(str(house.events))}"
     yield f"{program()} jobs list {config} --state failed"
+    yield f"{program()} coverage {config}"
+    yield f"{program()} why {config} {outcome.stages[0].scene.mended[0]}"
     for stage in outcome.stages:
         job = _job(outcome, stage.scene.doubted, "export")
         if job is not None:

@@ -21,7 +21,7 @@ from imageferry.errors import ImageferryError
 from imageferry.flow.intake import Directory, Recorder
 from imageferry.flow.replay import DO, MOST, Replay, answered
 from imageferry.ledgers.sqlite import open_reader
-from imageferry.ports import Clock, DeadLetter, Ledger
+from imageferry.ports import Clock, DeadLetter, Ledger, LetterHead
 from imageferry.settings import Settings
 from imageferry.sources.reread import Rereader
 from imageferry.telemetry.metrics import Metrics
@@ -42,8 +42,7 @@ def command() -> None:
 @click.option("--limit", type=click.IntRange(min=1), default=None, help="At most so many, the newest first.")
 def list_letters(config: Path | None, output: str, waiting: bool, limit: int | None) -> None:  # noqa: FBT001 - click passes flags by name
     """List dead letters, newest first; everything unless filtered."""
-    letters = anyio.run(_list, load_settings(config))
-    rows = [_row(one) for one in letters if not (waiting and one.replayed_at is not None)][:limit]
+    rows = [_row(one) for one in anyio.run(_list, load_settings(config), limit, waiting)]
     if output == "json":
         print_json(rows)
     else:
@@ -57,7 +56,7 @@ def list_letters(config: Path | None, output: str, waiting: bool, limit: int | N
 def show(config: Path | None, output: str, letter: int) -> None:
     """Show the whole of one dead letter; LETTER is its number."""
     found = anyio.run(_one, load_settings(config), letter)
-    row = {**_row(found), "headers": _headers(found), **_body(found)}
+    row = {**_row(_head(found)), "headers": _headers(found), **_body(found)}
     if output == "json":
         print_json(row)
         return
@@ -75,7 +74,7 @@ def show(config: Path | None, output: str, letter: int) -> None:
 @click.option("--all", "everything", is_flag=True, default=False, help="Every letter that was not replayed.")
 @click.argument("letters", type=NUMBER, nargs=-1)
 def replay(config: Path | None, everything: bool, letters: tuple[int, ...]) -> None:  # noqa: FBT001 - click passes flags by name
-    """Read dead letters again, with the config and the program of today.
+    """Read dead letters again, with the config of today, or of the daemon where one runs: restart it after a change.
 
     What can be read now becomes an event and the letter is marked; what still cannot stays, with its new reason, and
     makes the exit code 1.
@@ -134,9 +133,9 @@ def _replayer(config: Path | None, ledger: Ledger, clock: Clock) -> Replay:
     return Replay(recorder, Rereader(settings.sources, READERS))
 
 
-async def _list(settings: Settings) -> list[DeadLetter]:
+async def _list(settings: Settings, limit: int | None, waiting: bool) -> list[LetterHead]:  # noqa: FBT001 - run() passes no names
     async with open_reader(settings.ledger_url) as reader:
-        return await reader.dead_letters()
+        return await reader.letter_heads(limit, waiting=waiting)
 
 
 async def _one(settings: Settings, letter_id: int) -> DeadLetter:
@@ -147,7 +146,11 @@ async def _one(settings: Settings, letter_id: int) -> DeadLetter:
     return found
 
 
-def _row(letter: DeadLetter) -> dict[str, Any]:
+def _head(letter: DeadLetter) -> LetterHead:
+    return LetterHead(*letter[:4], len(letter.body), letter.replayed_at, letter.outcome)
+
+
+def _row(letter: LetterHead) -> dict[str, Any]:
     return {
         "id": letter.id,
         "source": letter.source,
@@ -155,7 +158,7 @@ def _row(letter: DeadLetter) -> dict[str, Any]:
         "reason": letter.reason,
         "replayed_at": rfc3339_or_none(letter.replayed_at),
         "outcome": letter.outcome,
-        "bytes": len(letter.body),
+        "bytes": letter.size,
     }
 
 

@@ -14,6 +14,7 @@ from typing import Final
 
 import click
 
+from imageferry.cli.tables import plain
 from imageferry.errors import BadFile, ImageferryError
 
 FAILED: Final = 1
@@ -93,7 +94,7 @@ def _complain(errors: Sequence[ImageferryError]) -> int:
     for error in errors:
         lines = [str(c) for c in error.complaints] if isinstance(error, BadFile) else [f"imageferry: {error}"]
         for line in lines:
-            click.echo(line, err=True)
+            click.echo(plain(line), err=True)
     return BAD_FILE if any(isinstance(error, BadFile) for error in errors) else FAILED
 
 

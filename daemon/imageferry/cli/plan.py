@@ -28,7 +28,7 @@ from imageferry.cli.live import (
 from imageferry.cli.main import BAD_FILE
 from imageferry.cli.planned import Planned, add_jobs, image_json, ledger_if_any, show
 from imageferry.cli.progress import Shown, progress
-from imageferry.cli.tables import format_option
+from imageferry.cli.tables import format_option, plain
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.registry import READERS
 from imageferry.core.actions import World
@@ -77,7 +77,7 @@ def command(
         return
     planned = anyio.run(_plan, settings, book.current, events)
     for complaint in planned.complaints:
-        click.echo(str(complaint), err=True)
+        click.echo(plain(str(complaint)), err=True)
     show(planned, output)
     if any(planned.unreadable):
         sys.exit(BAD_FILE)
@@ -156,13 +156,28 @@ def _content(file: Path) -> bytes:
 
 
 def _documents(name: str, content: bytes) -> Iterator[tuple[int, bytes]]:
-    """The whole file where it is one JSON document, else each of its lines that is not empty."""
+    """The whole file where it is one JSON document, the events of it where that is an array, else each line.
+
+    What one delivery may have at the most is asked of each event: a file of many may be as large as it likes.
+    """
     try:
-        msgspec.json.decode(content)
+        value = msgspec.json.decode(content)
     except (ValueError, RecursionError):
         lines = [(n, line) for n, line in enumerate(content.splitlines(), 1) if line.strip()]
         if not lines:
             raise BadFile([Complaint(name, 1, 1, "there is no event in it")]) from None
         yield from lines
     else:
-        yield 1, content
+        alone = not isinstance(value, list) or not value or any(isinstance(one, list) for one in value)
+        yield from [(1, content)] if alone else _elements(content)
+
+
+def _elements(content: bytes) -> Iterator[tuple[int, bytes]]:
+    """Each value of a JSON array, with the line that it begins on."""
+    line, end = 1, 0
+    for raw in msgspec.json.decode(content, type=list[msgspec.Raw]):
+        part = bytes(raw)
+        start = content.index(part, end)
+        line += content.count(b"\n", end, start)
+        yield line, part
+        line, end = line + part.count(b"\n"), start + len(part)

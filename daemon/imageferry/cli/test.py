@@ -44,12 +44,12 @@ def command(config: Path | None, output: str, report: Path | None, fail_under: i
     clock = SystemClock().monotonic
     outcomes = list(judge(suite.trials, [one.spec for one in suite.policies], clock))
     coverage = measure(suite.policies, outcomes)
-    if report is not None:
-        _write(report, outcomes)
     if output == "json":
         print_json(_json(outcomes, coverage))
     else:
         _print(outcomes, coverage)
+    if report is not None:
+        _write(report, outcomes)
     if fail_under is not None and coverage.percent < fail_under:
         click.echo(f"imageferry: coverage is {coverage.percent}%; expected at least {fail_under}%", err=True)
         sys.exit(FAILED)

@@ -1,22 +1,12 @@
-"""The facts of every cloud, by name; settings and policies know all of them, whether or not an adapter is there.
-
-To add a cloud, add its line here. Nothing is asked of anybody.
-"""
+"""The facts of every cloud, by name: what settings and policies know of it without asking anybody."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
-from imageferry.clouds.aliyun.facts import FACTS as ALIYUN
-from imageferry.clouds.huawei.facts import FACTS as HUAWEI
-from imageferry.clouds.jdcloud.facts import FACTS as JDCLOUD
-from imageferry.clouds.tencent.facts import FACTS as TENCENT
+from imageferry.clouds.registry import ENTRIES
 from imageferry.core.facts import CloudFacts
 
-FACTS: Final[dict[str, CloudFacts]] = {
-    "tencent": TENCENT,
-    "aliyun": ALIYUN,
-    "huawei": HUAWEI,
-    "jdcloud": JDCLOUD,
-}
+FACTS: Final[Mapping[str, CloudFacts]] = {each.facts.name: each.facts for each in ENTRIES}
 """Cloud name -> what is known about it."""

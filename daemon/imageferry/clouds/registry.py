@@ -1,46 +1,32 @@
-"""Every cloud's adapter and reader of vendor events, by name; the app builds from it.
+"""Every cloud there is, in one table; the app, the commands and the settings look a cloud's name up here.
 
-To add a cloud, add its lines here. Nothing is built or asked by importing it.
+To add a cloud, add its line. Nothing is built or asked by importing it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
-from imageferry.clouds.aliyun.adapter import APIS as ALIYUN_APIS
-from imageferry.clouds.aliyun.adapter import build as aliyun
-from imageferry.clouds.aliyun.events import sightings as aliyun_sightings
-from imageferry.clouds.huawei.adapter import APIS as HUAWEI_APIS
-from imageferry.clouds.huawei.adapter import build as huawei
-from imageferry.clouds.huawei.events import sightings as huawei_sightings
-from imageferry.clouds.jdcloud.adapter import APIS as JDCLOUD_APIS
-from imageferry.clouds.jdcloud.adapter import build as jdcloud
-from imageferry.clouds.jdcloud.events import sightings as jdcloud_sightings
-from imageferry.clouds.tencent.adapter import APIS as TENCENT_APIS
-from imageferry.clouds.tencent.adapter import build as tencent
-from imageferry.clouds.tencent.events import sightings as tencent_sightings
-from imageferry.core.account import Account
-from imageferry.ports import Clock, Cloud, Gate, Sighting
-from imageferry.telemetry.metrics import Metrics
+from imageferry.clouds.aliyun.entry import ENTRY as ALIYUN
+from imageferry.clouds.entry import Builder, Entry, Reader
+from imageferry.clouds.huawei.entry import ENTRY as HUAWEI
+from imageferry.clouds.jdcloud.entry import ENTRY as JDCLOUD
+from imageferry.clouds.tencent.entry import ENTRY as TENCENT
 
-Builder = Callable[[Account, Gate, Clock, Metrics], Cloud]
-Reader = Callable[[Mapping[str, Any]], list[Sighting] | None]
-"""A vendor's event -> what it sighted, or None where it is not that vendor's.
+ENTRIES: Final[tuple[Entry, ...]] = (
+    TENCENT,
+    ALIYUN,
+    HUAWEI,
+    JDCLOUD,
+)
+"""In the order in which they are shown."""
 
-:raises ValueError: it is that vendor's, but cannot be read; the message says why.
-"""
-
-CLOUDS: Final[dict[str, Builder]] = {"tencent": tencent, "aliyun": aliyun, "huawei": huawei, "jdcloud": jdcloud}
+CLOUDS: Final[Mapping[str, Builder]] = {each.facts.name: each.build for each in ENTRIES}
 """Cloud name -> builder of its adapter."""
 
-APIS: Final[dict[str, tuple[str, ...]]] = {
-    "tencent": TENCENT_APIS,
-    "aliyun": ALIYUN_APIS,
-    "huawei": HUAWEI_APIS,
-    "jdcloud": JDCLOUD_APIS,
-}
+APIS: Final[Mapping[str, tuple[str, ...]]] = {each.facts.name: each.apis for each in ENTRIES}
 """Cloud name -> what its adapter asks for, as the metrics name it."""
 
-READERS: Final[tuple[Reader, ...]] = (tencent_sightings, aliyun_sightings, huawei_sightings, jdcloud_sightings)
+READERS: Final[tuple[Reader, ...]] = tuple(each.sightings for each in ENTRIES)
 """Asked in turn about every event that is not of the daemon's own type."""

@@ -43,13 +43,23 @@ class PolicySet:
         self._policies = tuple(compile_spec(spec, read) for spec in specs)
         self._views: dict[Place, _View] = {}
 
-    def could_match(self, place: Place) -> bool:
-        """Whether any policy could match an image at this place; remembered per place."""
-        return bool(self._view(place).candidates)
+    def could_match(self, place: Place, only: Collection[str] = ()) -> bool:
+        """Whether any policy, or any of these, could match an image at this place; remembered per place."""
+        return any(not only or policy.name in only for _, policy in self._view(place).candidates)
 
     def candidates(self, place: Place) -> list[PolicySpec]:
         """The policies that could match an image at this place, in file order."""
         return [self.specs[index] for index, _ in self._view(place).candidates]
+
+    def matched_nowhere(self, places: Sequence[Place]) -> dict[str, list[str]]:
+        """The policies that could match at none of these places, each with what it says at every one of them."""
+        views = [self._view(place) for place in places]
+        somewhere = {index for view in views for index, _ in view.candidates}
+        return {
+            name: [view.verdicts[index].reason for view in views]
+            for index, name in enumerate(self.names)
+            if index not in somewhere
+        }
 
     def decide(self, image: Image, world: World, now: int, only: Collection[str] = ()) -> Decision:
         """Every policy's verdict in file order, and what is to be done; ``now`` in microseconds UTC.

@@ -12,12 +12,15 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, m
 
 from imageferry.core.units import Age
 from imageferry.core.values import (
+    AccountGlobs,
     Arches,
     Buckets,
     Clouds,
     Expression,
     Globs,
+    NameGlobs,
     OsFamilies,
+    RegionGlobs,
     Regions,
     TemplateText,
     Text,
@@ -68,11 +71,11 @@ class MatchSpec(Spec):
     model_config = _NOT_EMPTY
 
     cloud: Clouds | None = Field(default=None, description="tencent, aliyun, huawei or jdcloud")
-    account: Globs | None = Field(default=None, description="The account's name in the config")
-    region: Globs | None = Field(default=None, description="The vendor's region id")
+    account: AccountGlobs | None = Field(default=None, description="The account's name in the config")
+    region: RegionGlobs | None = Field(default=None, description="The vendor's region id")
     os: OsFamilies | None = Field(default=None, description="linux, windows or other")
     os_name: Globs | None = Field(default=None, description="The system's name as the cloud writes it")
-    name: Globs | None = Field(default=None, description="The image's name", examples=["prod-*"])
+    name: NameGlobs | None = Field(default=None, description="The image's name", examples=["prod-*"])
     arch: Arches | None = Field(default=None, description="x86_64, aarch64, i386 or other")
     visibility: Visibilities | None = Field(default=None, description="private, public, shared or market")
     encrypted: bool | None = Field(default=None, description="Whether its disks are encrypted")
@@ -125,7 +128,7 @@ class ExportSpec(Spec):
         description="A bucket's name (template), or a map of region to bucket",
         examples=["archive-{region}-1250000000", {"cn-hangzhou": "archive-hz"}],
     )
-    format: str | None = Field(
+    format: Text | None = Field(
         default=None, description="The image format; default: the cloud's own", examples=["qcow2", "raw"]
     )
     prefix: TemplateText | None = Field(default=None, description="What the objects' names start with (template)")

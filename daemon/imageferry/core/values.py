@@ -40,6 +40,9 @@ def _filled(value: str) -> str:
 Text = Annotated[str, AfterValidator(_filled), Field(json_schema_extra={"pattern": r"\S"})]
 """A text with something in it."""
 
+_LONGEST_WORD: Final = 80
+"""Characters of a word that may be misspelt; what is longer is no word, and slow to compare."""
+
 LONGEST_WHEN: Final = 2000
 """Characters an expression may have."""
 
@@ -87,7 +90,7 @@ def _closed(what: str, values: tuple[str, ...]) -> AfterValidator:
 
 def close_to(word: str, values: tuple[str, ...]) -> str:
     """``; did you mean x?`` where something is close, else nothing."""
-    found = get_close_matches(word, values, 1)
+    found = get_close_matches(word, values, 1) if len(word) <= _LONGEST_WORD else []
     return f"; did you mean {found[0]}?" if found else ""
 
 
@@ -117,6 +120,46 @@ def _written(kind: Any) -> BeforeValidator:  # noqa: ANN401 - an annotation
 
 Globs = Annotated[tuple[Text, ...], _written(_Word)]
 """A shell glob or a list of them; one that fits is enough."""
+
+
+def _globs(what: str, pattern: str, expected: str) -> Any:  # noqa: ANN401 - an annotation
+    """Globs of which each has to be able to fit something: one that cannot would leave images undone without a word."""
+    fits = re.compile(pattern)
+
+    def check(glob: str) -> str:
+        if fits.fullmatch(glob):
+            return glob
+        near = [f'"{each}"' for each in _split(glob) or [glob.lower()] if fits.fullmatch(each)]
+        meant = (
+            f"; did you mean {near[0]}?" if len(near) == 1 else f"; write a list: [{', '.join(near)}]" if near else ""
+        )
+        raise ValueError(f'"{glob}" matches no {what}; expected a glob {expected}{meant}')
+
+    word = Annotated[str, Field(pattern=rf"^{pattern}$")]
+    return Annotated[tuple[Annotated[Text, AfterValidator(check)], ...], _written(word)]
+
+
+def _split(glob: str) -> list[str]:
+    """The globs that a text was meant as, where it lists them in braces or with signs, or is a regular expression."""
+    if found := re.fullmatch(r"([^{}]*)\{([^{}]+,[^{}]+)\}([^{}]*)", glob):
+        return [f"{found[1]}{part.strip()}{found[3]}" for part in found[2].split(",")]
+    if "{" in glob:
+        return []
+    plain = glob.strip("^$").replace(".*", "*") if glob[:1] == "^" or glob[-1:] == "$" else glob
+    parts = [part for each in re.split(r"[,;|]", plain) if (part := each.strip())]
+    return [] if parts == [glob] else parts
+
+
+RegionGlobs = _globs("region id", r"[a-z0-9*?\[\]!-]+", "of lower-case letters, digits, hyphens and * ? [ ]")
+AccountGlobs = _globs(
+    "account", r"[A-Za-z0-9._*?\[\]!-]+", "of letters, digits, dots, hyphens, underscores and * ? [ ]"
+)
+NameGlobs = _globs(
+    "image name",
+    r"(?![\s^])(?:[^{}|,\n]|,(?! ))+(?<![\s$])",
+    "or a list of them; braces, bars, ^ and $ are no part of one",
+)
+"""No cloud takes braces, bars or outer blanks in a name; a comma with a blank behind it is a list that is none."""
 Clouds = Annotated[tuple[Annotated[Text, _closed("cloud", CLOUD_NAMES)], ...], _written(CloudName | _Glob)]
 OsFamilies = Annotated[tuple[Annotated[Text, _closed("os", OS_FAMILIES)], ...], _written(OsFamily | _Glob)]
 Arches = Annotated[tuple[Annotated[Text, _closed("arch", ARCHES)], ...], _written(Arch | _Glob)]
@@ -129,7 +172,14 @@ def _region(value: str) -> str:
     raise ValueError(f'"{value}" is no region id; expected one such as cn-east-2, without globs or placeholders')
 
 
+_OTHER_REGIONS: Final = ("default", "any", "all", "other", "others", "else", "fallback")
+"""What people write for every region that has no entry of its own."""
+
+
 def _bucket_region(value: str) -> str:
+    if value in _OTHER_REGIONS:
+        said = f'"{value}" is no region id, and no entry serves all other regions'
+        raise ValueError(f'{said}; expected every region by its id, or one bucket such as "archive-{{region}}"')
     return value if value == ANY_REGION else _region(value)
 
 

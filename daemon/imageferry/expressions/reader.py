@@ -87,7 +87,7 @@ class Expressions:
         def ask(image: Image, now: int) -> Outcome:
             try:
                 value = program.eval(self._facts(image, now))
-            except RuntimeError as failed:  # the budget is used up, or a text holds what is not Unicode
+            except (RuntimeError, OverflowError, MemoryError) as failed:  # the budget, or a fact beyond all bounds
                 return Outcome("unknown", f'when "{shown}" could not be decided: {plain_reason(str(failed))}')
             if value.type() == error:
                 return Outcome("unknown", _undecided(shown, str(value.value())))

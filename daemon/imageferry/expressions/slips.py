@@ -18,6 +18,8 @@ from imageferry.expressions.text import Text
 
 MOST_LOOPS: Final = 3
 """How many macros that go through a list may stand in one expression: each multiplies what the ones before it made."""
+MOST_SUMS: Final = 4
+"""How many ``+`` may stand beside these macros: texts that grow with every turn fill the memory within few steps."""
 DEEPEST: Final = 32
 """The library's own bound."""
 
@@ -29,6 +31,8 @@ _NO_PARTS: Final = re.compile(r"expression of type '([^']+)' cannot be the opera
 _UNREADABLE: Final = re.compile(r"Syntax error: token recognition error at: '(.*)'", re.DOTALL)
 _MISPLACED: Final = re.compile(r"Syntax error: (?:mismatched|extraneous) input '(.*?)' expecting")
 _ABSENT: Final = re.compile(r"Syntax error: missing '(.*?)' at")
+_HYPHENED: Final = re.compile(r"\bimage\.tags\.(\w+(?:-\w+)+)")
+"""A tag's name with hyphens in it."""
 _FUNCTIONS: Final = ("has", "size", "int", "uint", "double", "string", "bool", "bytes", "duration", "timestamp", "type")
 _METHODS: Final = (
     *("contains", "endsWith", "startsWith", "matches", "size", "all", "exists", "exists_one", "filter", "map"),
@@ -49,6 +53,8 @@ _WRITTEN: Final[Mapping[str, str]] = {
     "None": "null",
 }
 """What other languages write, and how CEL writes it."""
+_GLOBBED: Final = ("image.name", "image.os_name", "account", "region")
+"""Facts that matchers compare with globs, and that have no "*" in them."""
 _CURLY: Final = ("\u201c", "\u201d", "\u2018", "\u2019", "\u201e")
 _PAIR: Final = "two values of one type"
 _WANTED: Final[Mapping[str, str]] = {
@@ -70,7 +76,8 @@ def of_library(complaint: str, text: Text) -> list[Slip]:
         return [Slip(1, 1, _whole(complaint))]
     if any(said.startswith("Syntax error") for _, _, said in found):
         found = found[:1]  # the library stumbles over the same thing again and again
-    return sorted({_reworded(text, text.offset(line, column), said) for line, column, said in found})
+    known = [each for each in found if "*error*" not in each[2]]  # of a part that is wrong itself, and told
+    return sorted({_reworded(text, text.offset(line, column), said) for line, column, said in known or found})
 
 
 def of_type(kind: str) -> Slip:
@@ -91,12 +98,19 @@ def of_text(text: Text) -> Iterator[Slip]:
         yield _at(text, start, f'"{word}" is a word that CEL keeps for itself; expected names without "__"')
     for start in text.loops()[MOST_LOOPS:]:
         yield _at(text, start, f"too many lists are gone through; expected at most {MOST_LOOPS} of all, exists, map, …")
+    for start in text.sums()[MOST_SUMS:] if text.loops() else ():
+        expected = f"expected at most {MOST_SUMS} + beside all, exists, map, …"
+        yield _at(text, start, f"too much is put together in lists; {expected}")
     for name, (start, literal) in text.comparisons():
         words = FACTS[name].words if name in FACTS else ()
         value = literal.strip("'\"")
         if words and value not in words and literal[0] in "'\"" and "\\" not in literal:
             expected = f"expected {', '.join(words)}{close_to(value.lower(), words)}"
             yield _at(text, start, f'{name} is never "{value}"; {expected}')
+        elif name in _GLOBBED and "*" in value:
+            matcher = name.removeprefix("image.")
+            said = f'"{value}" is compared letter by letter, and {name} never has a "*"'
+            yield _at(text, start, f'{said}; expected {name}.startsWith(…) or the matcher {matcher}: "{value}"')
 
 
 def of_literal(name: str, literal: str, reason: str) -> str:
@@ -143,6 +157,10 @@ def _undeclared(text: Text, offset: int, name: str) -> Slip:
         start = len(text.text[:offset].rstrip()) - len(name)
     if text.text[start : start + len(name)] != name:
         start = offset
+    for found in _HYPHENED.finditer(text.code):
+        if found.start(1) < start < found.end(1):
+            said = f'"{found[1]}" is read as a subtraction; expected image.tags["{found[1]}"]'
+            return _at(text, found.start(1), said)
     return _at(text, start, _no_function(name) if called else _no_fact(name))
 
 
@@ -158,8 +176,10 @@ def _no_fact(name: str) -> str:
     if word := _WRITTEN.get(name):
         return f'"{name}" is no word of CEL; expected {word}'
     plain = ".".join(name.lower().split(".")[:2])  # what follows a right fact is not looked at
-    near = [fact for fact in FACTS if fact in {plain, f"image.{plain}"}] or get_close_matches(plain, FACTS, 1)
-    quoted = "" if near or "." in name else f'; write a text in quotes: "{name}"'
+    same = {plain, f"image.{plain}", plain.removeprefix("image.")}
+    near = [fact for fact in FACTS if fact in same] or get_close_matches(plain, FACTS, 1, 0.7)
+    near = [] if plain == "image" else near
+    quoted = "" if near or "." in name or plain == "image" else f'; write a text in quotes: "{name}"'
     return f'unknown fact "{name}"; expected one of {", ".join(FACTS)}{_meant(near)}{quoted}'
 
 

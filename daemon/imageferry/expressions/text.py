@@ -63,6 +63,10 @@ class Text:
         """Where the macros that go through a list or a map begin."""
         return [found.start() for found in _LOOP.finditer(self.code)]
 
+    def sums(self) -> list[int]:
+        """Where something is added, or a text is put behind another."""
+        return [found.start() for found in re.finditer(r"\+", self.code)]
+
     def literal_calls(self) -> Iterator[tuple[str, Piece]]:
         """Calls whose literal can be judged at once, with the literal: ``duration matches timestamp``."""
         for found in _CALL.finditer(self.code):

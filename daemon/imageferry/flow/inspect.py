@@ -120,7 +120,7 @@ class Inspect:
             self.site.metrics.decisions_total.labels(policy=verdict.policy, verdict=verdict.verdict).inc()
         self.site.undecided.tell(decision)
         jobs = tuple(self._job(row, decision, action, now) for action in decision.actions)
-        return LookDone(row, "decided", _summary(decision), decision, jobs)
+        return LookDone(row, "decided", _summary(row, decision), decision, jobs)
 
     def _job(self, row: DueLook, decision: Decision, action: PlannedAction, now: int) -> NewJob:
         wanted = next(v.reason for v in decision.verdicts if v.policy == action.policies[0])
@@ -159,10 +159,10 @@ class Inspect:
         return LookDone(row, "expired", f"given up after {hours:g} h: {reason}")
 
 
-def _summary(decision: Decision) -> str:
-    """What was decided, in a few words."""
+def _summary(row: DueLook, decision: Decision) -> str:
+    """What was decided, in a few words; a back-fill is no event, and is told of here alone."""
     count = len(decision.actions)
-    text = f"{count} action{'' if count == 1 else 's'}"
+    text = f"{count} action{'' if count == 1 else 's'}{'; put in by backfill' if row.priority else ''}"
     if decision.only:
         text += f"; only {', '.join(decision.only)} asked"
     unknown = [v for v in decision.verdicts if v.verdict == "unknown"]

@@ -15,11 +15,12 @@ from typing import Any, Final
 from imageferry.errors import MoveConflict
 from imageferry.ledgers.rows import dump
 from imageferry.ledgers.script import Ask, Script, insert_all, sql
-from imageferry.ports import DeadLetter, Headers, Unreadable
+from imageferry.ports import DeadLetter, Headers, LetterHead, Unreadable
 
 _DEAD: Final = "INSERT INTO dead_letters (source, digest, received_at, reason, body, headers)"
 _NEWLY_DEAD: Final = "ON CONFLICT (source, digest) DO NOTHING RETURNING id"
 _LETTERS: Final = "SELECT id, source, received_at, reason, body, headers, replayed_at, outcome FROM dead_letters"
+_HEADS: Final = "SELECT id, source, received_at, reason, length(body), replayed_at, outcome FROM dead_letters"
 _REPLAYED: Final = """
 UPDATE dead_letters SET replayed_at = ?, outcome = ? WHERE id = ? AND replayed_at IS NULL RETURNING id
 """
@@ -41,6 +42,13 @@ def dead_letters(limit: int | None) -> Script[list[DeadLetter]]:
     """Newest first."""
     rows = yield Ask(sql(_LETTERS, "ORDER BY id DESC LIMIT ?"), (_NO_LIMIT if limit is None else limit,))
     return [_letter(*row) for row in rows]
+
+
+def letter_heads(limit: int | None, *, waiting: bool) -> Script[list[LetterHead]]:
+    """Newest first."""
+    which = "WHERE replayed_at IS NULL" if waiting else ""
+    rows = yield Ask(sql(_HEADS, which, "ORDER BY id DESC LIMIT ?"), (_NO_LIMIT if limit is None else limit,))
+    return [LetterHead(*row) for row in rows]
 
 
 def dead_letter(letter_id: int) -> Script[DeadLetter | None]:

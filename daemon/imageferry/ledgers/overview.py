@@ -8,8 +8,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import groupby
-from operator import itemgetter
 from typing import Any, Final
 
 from imageferry.core.image import Place
@@ -49,8 +47,11 @@ def coverage() -> Script[list[Covered]]:
         if full:
             rows = _whole_images(rows)
         last = rows[-1][0] if rows else last
-        for _, of_image in groupby(rows, itemgetter(0, 1, 2, 3)):
-            _count_image(list(of_image), counts, oldest)
+        by_image: dict[Sequence[Any], list[tuple[Any, ...]]] = {}
+        for row in rows:
+            by_image.setdefault(row[:4], []).append(row)  # two places may have the same id, their jobs in any order
+        for of_image in by_image.values():
+            _count_image(of_image, counts, oldest)
     for cloud, account, region, decision in (yield Ask(_UNDECIDED)):
         for verdict in json.loads(decision or "{}").get("verdicts", ()):
             if verdict["verdict"] == "unknown":

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from imageferry.core.image import Place
-from imageferry.core.job import ACTION_KINDS, ActionKind, Job, JobFilter
+from imageferry.core.job import ACTION_KINDS, FRESH, ActionKind, Job, JobFilter
 from imageferry.core.machine import OPEN_STATES, State
 from imageferry.ledgers.looks import next_look
 from imageferry.ledgers.moving import IN_FLIGHT
@@ -95,6 +95,17 @@ def outcomes(place: Place, image_ids: Sequence[str]) -> Script[dict[str, str]]:
         rows = yield Ask(sql("SELECT image_id, outcome FROM images", where, one_of(some)), (*place, *some))
         known |= dict(rows)
     return known
+
+
+def told(place: Place, image_ids: Sequence[str]) -> Script[set[str]]:
+    """Of those that wait or were decided, the ones that events told of; back-fills may ask only some policies."""
+    found: set[str] = set()
+    for start in range(0, len(image_ids), SOME):
+        some = image_ids[start : start + SOME]
+        where = "WHERE cloud = ? AND account = ? AND region = ? AND priority = ? AND image_id IN"
+        which = sql("SELECT image_id FROM images", where, one_of(some), "AND outcome IN ('due', 'decided')")
+        found |= {row[0] for row in (yield Ask(which, (*place, FRESH, *some)))}
+    return found
 
 
 def counts() -> Script[list[Counted]]:

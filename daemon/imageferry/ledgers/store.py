@@ -25,6 +25,7 @@ from imageferry.ports import (
     HistoryRow,
     ImageRow,
     IntakeRow,
+    LetterHead,
     LookDone,
     LookLater,
     Move,
@@ -62,6 +63,10 @@ class StoredReader:
         """The ``outcome`` of those images that are known at a place."""
         return await self._database.read(queries.outcomes(place, image_ids))
 
+    async def told(self, place: Place, image_ids: Sequence[str]) -> set[str]:
+        """Of some images at a place: those that an event told of, and that were not given up since."""
+        return await self._database.read(queries.told(place, image_ids))
+
     async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
         """Of (id, name) pairs in one region: the ids that are copies made by imageferry."""
         return await self._database.read(queries.copies(account, region, images))
@@ -73,6 +78,10 @@ class StoredReader:
     async def dead_letter(self, letter_id: int) -> DeadLetter | None:
         """One dead letter."""
         return await self._database.read(letters.dead_letter(letter_id))
+
+    async def letter_heads(self, limit: int | None = None, *, waiting: bool = False) -> list[LetterHead]:
+        """Dead letters without their bytes, newest first; ``waiting``: those that were not replayed."""
+        return await self._database.read(letters.letter_heads(limit, waiting=waiting))
 
     async def letters_about(self, text: str) -> list[DeadLetter]:
         """Dead letters whose bytes hold a text as a word of its own, oldest first."""

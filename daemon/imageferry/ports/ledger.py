@@ -19,6 +19,7 @@ from imageferry.ports.records import (
     HistoryRow,
     ImageRow,
     IntakeRow,
+    LetterHead,
     LookDone,
     LookLater,
     Move,
@@ -53,6 +54,10 @@ class Reader(Protocol):
         """The ``outcome`` of those images that are known at a place."""
         ...
 
+    async def told(self, place: Place, image_ids: Sequence[str]) -> set[str]:
+        """Of some images at a place: those that an event told of, and that were not given up since."""
+        ...
+
     async def copies(self, account: str, region: str, images: Sequence[tuple[str, str | None]]) -> set[str]:
         """Of (id, name) pairs in one region: the ids that are copies made by imageferry, by task_ref or made_name."""
         ...
@@ -63,6 +68,10 @@ class Reader(Protocol):
 
     async def dead_letter(self, letter_id: int) -> DeadLetter | None:
         """One dead letter."""
+        ...
+
+    async def letter_heads(self, limit: int | None = None, *, waiting: bool = False) -> list[LetterHead]:
+        """Dead letters without their bytes, newest first; ``waiting``: those that were not replayed."""
         ...
 
     async def letters_about(self, text: str) -> list[DeadLetter]:

@@ -179,6 +179,19 @@ class DeadLetter(NamedTuple):
     """What its events then became: ``1 accepted``."""
 
 
+class LetterHead(NamedTuple):
+    """A dead letter without its bytes, of which there may be a megabyte: what a list shows."""
+
+    id: int
+    source: str
+    received_at: int
+    reason: str
+    size: int
+    """How many bytes it keeps."""
+    replayed_at: int | None
+    outcome: str
+
+
 class EventRow(NamedTuple):
     """One event about an image."""
 

@@ -42,21 +42,18 @@ class Options(Protocol):
         ...
 
 
-# A builder takes the options of its own cloud, those that OPTIONS has under the same name.
+# A builder takes the options of its own cloud, those that stand beside it.
 RehearsalBuilder = Callable[[Any, Clock, random.Random], Rehearsal]
 
-REHEARSALS: Final[dict[str, RehearsalBuilder]] = {
-    "tencent": TencentRehearsal,
-    "aliyun": AliyunRehearsal,
-    "huawei": HuaweiRehearsal,
-    "jdcloud": JdcloudRehearsal,
+_TABLE: Final[Mapping[str, tuple[RehearsalBuilder, type[Options]]]] = {
+    "tencent": (TencentRehearsal, RehearsalOptions),
+    "aliyun": (AliyunRehearsal, AliyunOptions),
+    "huawei": (HuaweiRehearsal, HuaweiOptions),
+    "jdcloud": (JdcloudRehearsal, JdcloudOptions),
 }
+
+REHEARSALS: Final[Mapping[str, RehearsalBuilder]] = {cloud: build for cloud, (build, _) in _TABLE.items()}
 """Cloud name -> builder; a rehearsal of a cloud behaves like that cloud's own API."""
 
-OPTIONS: Final[dict[str, type[Options]]] = {
-    "tencent": RehearsalOptions,
-    "aliyun": AliyunOptions,
-    "huawei": HuaweiOptions,
-    "jdcloud": JdcloudOptions,
-}
+OPTIONS: Final[Mapping[str, type[Options]]] = {cloud: options for cloud, (_, options) in _TABLE.items()}
 """Cloud name -> the options that its rehearsal is built with, as a type that can be read from JSON."""

@@ -140,7 +140,7 @@ class Codec:
             return [_bare(value, raw, whence.bare_source)]
         sightings = self._from_vendor(value)
         if sightings is not None:
-            return [Told(sighting, {}) for sighting in sightings]
+            return [Told(_checked(sighting), {}) for sighting in sightings]
         if self._mappers:
             return [self._mapped(value, raw, whence.mapped_source)]
         raise _Wrong(_why_nobody_reads(value))
@@ -299,11 +299,21 @@ def _who_and_where(data: object, where: str) -> tuple[str, str | None, str, str]
             raise _Wrong(f"{name} is {_kind(data[name])}; text was expected")
     if data["cloud"] not in CLOUD_NAMES:
         raise _Wrong(f"cloud {_quote(data['cloud'])} is unknown; expected one of {', '.join(CLOUD_NAMES)}")
-    account = data.get("account")
+    _check_place(data)
+    return data["cloud"], data.get("account"), data["region"], data["image_id"]
+
+
+def _check_place(data: Mapping[str, Any]) -> None:
     for name, pattern in (("region", NAME_PATTERN), ("image_id", NAME_PATTERN), ("account", ACCOUNT_PATTERN)):
         if data.get(name) is not None and not re.search(pattern, data[name]):
             raise _Wrong(f"{name} {_quote(data[name])} is not a name that a cloud gives")
-    return data["cloud"], account, data["region"], data["image_id"]
+
+
+def _checked(sighting: Sighting) -> Sighting:
+    """What a reader took out of a record; anybody may have written that, and the readers look at its meaning alone."""
+    _check_place(sighting._asdict())
+    _check_names({"id": sighting.event_id, "source": sighting.source})
+    return sighting
 
 
 def _why_nobody_reads(value: Mapping[str, Any]) -> str:

@@ -141,7 +141,7 @@ class Mapper:
             if found[name] is None:
                 raise ValueError(f"{self._fields[name]} yields nothing")
         event_id = found.pop("id", None)
-        facts = {name: compiled.value(value) for name, compiled in self._facts.items()}
+        facts = {name: compiled.fact(value) for name, compiled in self._facts.items()}
         return Mapped({**found, "image": facts}, event_id)
 
 
@@ -167,9 +167,18 @@ class _Compiled:
         """
         try:
             return self._search(data)
-        except JMESPathError as error:
-            first, *_ = str(error).splitlines()
+        except Exception as error:
+            # What a function cannot take comes as a TypeError or an OverflowError too: a stranger's values must stop
+            # no partition.
+            first, *_ = str(error).splitlines() or [type(error).__name__]
             raise ValueError(f"{self._said} cannot be applied: {first}") from error
+
+    def fact(self, data: Mapping[str, Any]) -> Any:  # noqa: ANN401 - the same
+        """What it yields; None, not known, where it cannot be applied: a wrong fact must not hide an image."""
+        try:
+            return self.value(data)
+        except ValueError:
+            return None
 
     def text(self, data: Mapping[str, Any]) -> str | None:
         """The same as text; a whole number is one too, as ids often are."""
@@ -177,5 +186,13 @@ class _Compiled:
         if isinstance(value, int) and not isinstance(value, bool):
             return str(value)
         if value is not None and not isinstance(value, str):
-            raise ValueError(f"{self._said} yields {json.dumps(value, ensure_ascii=False)[:60]}; text was expected")
+            raise ValueError(f"{self._said} yields {_written(value)}; text was expected")
         return value or None
+
+
+def _written(value: Any) -> str:  # noqa: ANN401 - JSON
+    """The beginning of a value, for a reason."""
+    try:
+        return json.dumps(value, ensure_ascii=False)[:60]
+    except RecursionError:
+        return "something nested too deeply"

@@ -28,9 +28,6 @@ FIRST_RETRY: Final = 10.0
 _MOST_DOUBLINGS: Final = 30
 _Accept = Callable[[Sequence[Sighting]], Awaitable[None]]
 
-KNOWN: Final = frozenset({"due", "decided"})
-"""Outcomes of images that need not be told of: the others were given up, and may be there by now."""
-
 
 class PollingSource:
     """Asks for new images; see :class:`imageferry.ports.EventSource`."""
@@ -130,8 +127,8 @@ class _Patrol:
         """Tell of those that the ledger does not know from events."""
         if not news:
             return
-        outcomes = await self._watched.ledger.outcomes(self._place, [image.id for image in news])
-        batch = [self._sighting(image) for image in news if outcomes.get(image.id) not in KNOWN]
+        told = await self._watched.ledger.told(self._place, [image.id for image in news])
+        batch = [self._sighting(image) for image in news if image.id not in told]
         if batch:
             self._log.info("images that no event told of", images=len(batch))
             await accept(batch)

@@ -108,10 +108,7 @@ def _actions(trial: Trial, decision: Decision) -> Iterator[Difference]:
 
 
 def _wanted(actions: Sequence[ActionWanted]) -> Iterator[_Wanted]:
-    for spec in actions:
-        if spec.export is not None:
-            yield _Wanted("export", spec.export, spec)
-        yield from (_Wanted("copy", region, spec) for region in spec.copy_ or ())
+    return (_Wanted(action, destination, spec) for spec in actions for action, destination in spec.destinations())
 
 
 def action_text(planned: PlannedAction, about: dict[str, Any] | None = None) -> str:

@@ -69,7 +69,11 @@ def load(path: Path, accounts: Sequence[Account] | None = None) -> Suite:
     except BadFile as error:
         complaints.extend(error.complaints)
     trials: list[Trial] = []
-    for file in _files(path, complaints):
+    try:
+        files = _files(path, complaints)
+    except OSError:  # the path cannot be looked at, which is among the complaints about the policies already
+        files = []
+    for file in files:
         try:
             reading = _Reading(yamlmap.read(file, keep=True), written, accounts)
         except BadFile as error:

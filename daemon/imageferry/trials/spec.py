@@ -13,6 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from imageferry.core.decision import Ternary
 from imageferry.core.image import Arch, CloudName, ImageState, OsFamily, Visibility
+from imageferry.core.job import ActionKind
 from imageferry.core.spec import Spec
 from imageferry.core.times import parse_rfc3339, rfc3339
 from imageferry.core.units import Age
@@ -151,6 +152,12 @@ class ActionWanted(Spec):
             raise ValueError("an action does one thing; expected either export: BUCKET or copy: REGION")
         return self
 
+    def destinations(self) -> list[tuple[ActionKind, str]]:
+        """Every destination, with what is done there."""
+        if self.export is not None:
+            return [("export", self.export)]
+        return [("copy", region) for region in self.copy_ or ()]
+
 
 class VerdictWanted(Spec):
     """What one policy has to say."""
@@ -187,6 +194,17 @@ class Expectation(Spec):
     def _says_something(self) -> Self:
         if self.actions is None and not self.verdicts:
             raise ValueError("this expects nothing; expected actions (actions: [] for none), verdicts or both")
+        return self
+
+    @model_validator(mode="after")
+    def _each_once(self) -> Self:
+        """Policies that want the same destination make one action, so none can come of a second one."""
+        seen: set[tuple[ActionKind, str]] = set()
+        for index, action in enumerate(self.actions or ()):
+            for kind, destination in action.destinations():
+                if (kind, destination) in seen:
+                    raise fault(f"{kind} to {destination} is here twice; expected it once", "actions", index)
+                seen.add((kind, destination))
         return self
 
 

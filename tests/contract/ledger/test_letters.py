@@ -6,7 +6,7 @@ import pytest
 
 from imageferry.core.image import Place
 from imageferry.errors import MoveConflict
-from imageferry.ports import EventRow, Ignored, Ledger, Recorded, Sighting, Unreadable
+from imageferry.ports import EventRow, Ignored, Ledger, LetterHead, Recorded, Sighting, Unreadable
 from support.ledgers import NOW, PLACE, sighting
 
 HEADERS = (("ce_id", b"e-\xff"), ("ce_x", None), ("content-type", b"application/json"))
@@ -68,6 +68,17 @@ async def test_waiting_letters_are_those_that_were_not_replayed(ledger: Ledger) 
     assert await ledger.waiting_letters(0, 10) == [first, third]
     assert await ledger.waiting_letters(first, 10) == [third]
     assert await ledger.waiting_letters(0, 1) == [first]
+
+
+async def test_the_heads_of_letters_are_read_without_their_bytes(ledger: Ledger) -> None:
+    first, second, third = await dead(ledger, b"{", b"\xc3\xa9\x00", b"(")
+    await ledger.replay(third, [], NOW + 5)
+    assert await ledger.letter_heads() == [
+        LetterHead(third, "kafka:a[0]@2", NOW, "not JSON", 1, NOW + 5, "read: it says nothing of an image"),
+        LetterHead(second, "kafka:a[0]@1", NOW, "not JSON", 3, None, ""),
+        LetterHead(first, "kafka:a[0]@0", NOW, "not JSON", 1, None, ""),
+    ]
+    assert [one.id for one in await ledger.letter_heads(1, waiting=True)] == [second]
 
 
 async def test_letters_about_an_image_are_found_by_their_bytes(ledger: Ledger) -> None:

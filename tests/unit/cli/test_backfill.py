@@ -169,10 +169,12 @@ async def test_account_and_region_leave_the_others_alone(tmp_path: Path) -> None
 
 async def test_a_region_where_no_policy_could_match_is_not_asked(tmp_path: Path) -> None:
     here = {**EXPORT_ALL, "match": {"region": REGION}}
-    async with held(tmp_path, [here]) as account:
+    everywhere = {**EXPORT_ALL, "name": "everywhere"}
+    async with held(tmp_path, [here, everywhere]) as account:
         account.add(region=OTHER_REGION)
-        assert await put_in(account) == {}
+        assert await put_in(account, "--policy", "archive") == {}
         assert account.server.requests.asked("DescribeImages") == 1
+        assert await put_in(account) == {"images": 1, "put_in": 1}
 
 
 @pytest.mark.parametrize(

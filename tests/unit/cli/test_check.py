@@ -57,6 +57,70 @@ def test_what_is_fine_is_told_in_one_line(tmp_path: Path) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (0, told, "")
 
 
+def test_a_complaint_stays_on_its_line_and_leaves_the_terminal_alone(tmp_path: Path) -> None:
+    result = check(write(tmp_path, policy=POLICY.replace("os:", '"o\\n\\e[2Js":')))
+
+    assert complained(result) == {("p.yaml", 3)}
+    assert 'unknown key "o\\x0a\\x1b[2Js"' in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "warning"),
+    [
+        (
+            "cloud: tencent, os",
+            "account: prodd, os",
+            "can match no image of these accounts: account is prod, wanted prodd",
+        ),
+        (
+            "cloud: tencent, os",
+            "region: ap-guangzou, os",
+            "can match no image of these accounts: region is ap-guangzhou, wanted ap-guangzou",
+        ),
+        (
+            "cloud: tencent, os",
+            "cloud: huawei, os",
+            "can match no image of these accounts: cloud is tencent, wanted huawei",
+        ),
+        (
+            'bucket: "archive-{region}-1250000000"',
+            "bucket: {ap-shangai: archive}",
+            'has a bucket for ap-shangai: no account of the config lists the region; did you mean "ap-shanghai"?',
+        ),
+        (
+            'export: {bucket: "archive-{region}-1250000000"}',
+            "copy: {regions: [ap-shanghai, eu-frankfurt]}",
+            "copies to eu-frankfurt: no account of the config lists the region",
+        ),
+    ],
+)
+def test_what_can_never_come_to_anything_here_is_warned_of(tmp_path: Path, old: str, new: str, warning: str) -> None:
+    assert old in POLICY
+
+    result = check(write(tmp_path, policy=POLICY.replace(old, new)))
+
+    assert (result.exit_code, result.stderr) == (0, f'warning: policy "archive" {warning}\n')
+
+
+def test_the_warning_is_about_the_accounts_of_the_policys_own_cloud(tmp_path: Path) -> None:
+    more = "  far:\n    cloud: huawei\n    regions: [cn-north-4]\nsources"
+    policy = POLICY.replace("cloud: tencent", "cloud: huawei, region: cn-north-1")
+
+    result = check(write(tmp_path, CONFIG.replace("sources", more), policy))
+
+    said = 'policy "archive" can match no image of these accounts: region is cn-north-4, wanted cn-north-1'
+    assert (result.exit_code, result.stderr) == (0, f"warning: {said}\n")
+
+
+def test_a_policy_that_some_account_fits_is_not_warned_of(tmp_path: Path) -> None:
+    more = "  far:\n    cloud: huawei\n    regions: [cn-north-4]\nsources"
+    policy = POLICY.replace("cloud: tencent", "region: cn-north-4")
+
+    result = check(write(tmp_path, CONFIG.replace("sources", more), policy))
+
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
 def test_of_very_many_policies_the_first_are_named_and_the_others_counted(tmp_path: Path) -> None:
     policy = "  - {name: p%d, match: {os: linux}, actions: [{copy: {regions: ap-beijing}}]}\n"
     result = check(write(tmp_path, policy="policies:\n" + "".join(policy % number for number in range(23))))

@@ -17,7 +17,7 @@ from imageferry.ports import LookDone
 from support.clocks import FakeClock
 from support.commands import invoke
 from support.daemons import EXPORT_ALL, House, account
-from support.ledgers import ELSEWHERE, NOW, decision, image, job_in, look
+from support.ledgers import ELSEWHERE, NOW, PLACE, decision, image, job_in, look
 
 COUNTS = ("wanted", "protected", "on_the_way", "failed", "cancelled", "undecided")
 
@@ -64,6 +64,15 @@ async def test_every_image_counts_once_for_each_policy_and_place_by_the_worst_of
         ("dr", "ap-shanghai"): (1, 0, 1, 0, 0, 0),
     }
     assert answer["waiting_for_a_look"] == 1
+
+
+async def test_one_image_at_two_places_counts_once_at_each_whatever_order_its_jobs_have(house: House) -> None:
+    async with open_ledger(f"sqlite://{house.ledger}", clock=FakeClock()) as ledger:
+        for destination in ("first", "second"):
+            for now, place in enumerate((PLACE, ELSEWHERE), NOW):
+                await job_in(ledger, "succeeded", "img-1", now, destination=destination, place=place)
+    rows = {(row["region"], row["wanted"], row["protected"]) for row in (await told(house))["coverage"]}
+    assert rows == {("ap-guangzhou", 1, 1), ("ap-shanghai", 1, 1)}
 
 
 async def test_the_oldest_unprotected_is_the_oldest_job_that_did_not_succeed(house: House) -> None:

@@ -76,6 +76,13 @@ async def test_the_list_has_every_letter_newest_first(tmp_path: Path) -> None:
     assert [row["id"] for row in await listed(at, "--limit", "1")] == [2]
 
 
+async def test_the_list_says_how_many_bytes_of_each_letter_there_are(tmp_path: Path) -> None:
+    at = house(tmp_path)
+    await fill(at, letter("{ö".encode()), letter(b"[" + bytes(1_000_000)), letter(b"("))
+    assert [row["bytes"] for row in await listed(at, "--limit", "2", "--waiting")] == [1, 1_000_001]
+    assert [row["bytes"] for row in await listed(at)] == [1, 1_000_001, 3]
+
+
 async def test_an_empty_list_says_so(tmp_path: Path) -> None:
     at = house(tmp_path)
     await fill(at)

@@ -28,7 +28,7 @@ def test_the_list_of_commands_loads_none_of_them() -> None:
         "print(sorted(m for m in sys.modules if m.startswith('imageferry.cli.')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
-    assert done.stdout.strip() == "['imageferry.cli.main']"
+    assert done.stdout.strip() == "['imageferry.cli.main', 'imageferry.cli.tables']"
 
 
 def test_the_help_names_every_command() -> None:

@@ -171,6 +171,17 @@ def test_one_json_array_is_as_good_as_lines(house: House) -> None:
     assert [image["image_id"] for image in json.loads(result.stdout)["images"]] == ["img-00000001", "img-00000002"]
 
 
+def test_an_array_is_told_of_event_by_event_and_may_be_larger_than_a_delivery(house: House) -> None:
+    text = json.dumps([event(), {"x": "y" * 1_000_000}, event("img-00000002"), 5, event("img-00000003")], indent=1)
+    result = plan(house, text=text)
+    assert [image["image_id"][-1] for image in json.loads(result.stdout)["images"]] == ["1", "2", "3"]
+    line = 1 + text.splitlines().index(" 5,")
+    first, second = result.stderr.splitlines()
+    assert f":{line}:1: cannot be read: this is a number" in second
+    assert f":{text.splitlines().index(' {', 2) + 1}:1: cannot be read: neither a CloudEvent nor" in first
+    assert "too large" in plan(house, text=json.dumps([{"x": "y" * 1_100_000}])).stderr
+
+
 def test_a_hyphen_reads_standard_input(house: House) -> None:
     result = invoke("plan", "--config", house.config, "--format", "json", "-", stdin=json.dumps(event()))
     assert json.loads(result.stdout)["summary"]["images"] == 1

@@ -121,6 +121,7 @@ def test_a_report_that_cannot_be_written_is_told(beside: Beside, tmp_path: Path)
     result = invoke("test", beside.write(RIGHT), "--junit", tmp_path / "nowhere" / "report.xml")
 
     assert (result.exit_code, "report.xml cannot be written: No such file or directory" in result.stderr) == (1, True)
+    assert "tests: 1, passed: 1, failed: 0" in result.stdout
 
 
 @pytest.mark.parametrize(("least", "code"), [(50, 0), (51, 1)])

@@ -52,6 +52,11 @@ def test_one_policy_that_could_match_is_enough() -> None:
     assert policies(policy("a", match={"cloud": "jdcloud"}), policy("b")).could_match(HERE)
 
 
+def test_where_only_some_policies_are_asked_the_others_do_not_count() -> None:
+    both = policies(policy("a", match={"cloud": "jdcloud"}), policy("b"))
+    assert [both.could_match(HERE, only) for only in (["a"], ["b"], ["a", "b"], [])] == [False, True, True, True]
+
+
 def test_no_policies_match_nowhere() -> None:
     assert not policies().could_match(HERE)
 

@@ -239,5 +239,5 @@ def test_every_error_is_reported_at_once() -> None:
 def test_the_schema_for_editors_shows_what_people_may_write() -> None:
     match = PolicyFile.model_json_schema()["$defs"]["TopMatchSpec"]["properties"]
 
-    assert {"type": "string", "pattern": r"\S"} in match["name"]["anyOf"]
+    assert {"type": "string", "pattern": r"\S"} in match["os_name"]["anyOf"]
     assert {"type": "string", "maxLength": 2000, "pattern": r"\S"} in match["when"]["anyOf"]

@@ -176,6 +176,11 @@ def test_a_number_too_large_for_the_library_is_not_decided(size: int) -> None:
     assert of("image.size_gib > 3", size_gib=size).verdict == "unknown"
 
 
+@pytest.mark.parametrize("created_at", [-(10**17), 10**18, 10**30])
+def test_a_time_beyond_all_calendars_is_not_decided(created_at: int) -> None:
+    assert of('image.age > duration("1h")', created_at=created_at).verdict == "unknown"
+
+
 def test_a_long_expression_and_a_long_fact_are_cut_in_the_reason() -> None:
     text = "image.name == 'x'" + " ||\n  image.name == 'x'" * 9
 

@@ -69,6 +69,9 @@ def test_what_other_languages_write_is_known(text: str, column: int, meant: str)
         ("{'a': 1}", 1, "the expression gives a map"),
         ("null", 1, "the expression gives null"),
         ("99999999999999999999 > image.size_gib", 1, "invalid int literal"),
+        ("image.tags.my-own-key == 'x'", 12, '"my-own-key" is read as a subtraction'),
+        ("image.name == 'prod-*'", 15, '"prod-*" is compared letter by letter, and image.name never has a "*"'),
+        ("region in ['ap-1', 'ap-*']", 20, '"ap-*" is compared letter by letter, and region never has a "*"'),
     ],
 )
 def test_a_slip_has_a_place_and_plain_words(text: str, column: int, message: str) -> None:
@@ -94,12 +97,20 @@ def test_after_a_word_that_cannot_be_read_nothing_more_is_guessed() -> None:
         ("size_gib", "image.size_gib"),
         ("image.tag.env", "image.tags"),
         ("clouds", "cloud"),
+        ("image.cloud", "cloud"),
+        ("image.region", "region"),
     ],
 )
 def test_a_misspelt_fact_is_recognised(written: str, meant: str) -> None:
     (slip,) = slips(f"{written} == 'x'")
 
     assert slip.message.endswith(f"; did you mean {meant}?")
+
+
+def test_an_image_alone_is_no_fact_and_means_none() -> None:
+    (slip,) = slips("image['name'] == 'x'")
+
+    assert slip.message == f'unknown fact "image"; expected one of {", ".join(FACTS)}'
 
 
 @pytest.mark.parametrize("name", [name for name, fact in FACTS.items() if fact.words])
@@ -114,6 +125,14 @@ def test_lists_are_gone_through_a_few_times_at_most(count: int, *, fine: bool) -
     text = "".join(f"image.tags.all(k{n}, " for n in range(count)) + "true" + ")" * count
 
     assert bool(slips(text)) != fine
+
+
+def test_texts_cannot_be_made_longer_with_every_turn() -> None:
+    few, many = (f"['x + y'].map(a, {' + '.join('a' * count)}).size() == 1" for count in (5, 6))
+
+    assert slips(few) == ()
+    assert [slip.column for slip in slips(many)] == [many.rindex("+") + 1]
+    assert slips("image.size_gib" + " + 1" * 9 + " > 100") == ()
 
 
 @pytest.mark.parametrize("text", ["image.age < duration('36h')", "image.name.matches('^a+$')", "has(image.tags.a)"])

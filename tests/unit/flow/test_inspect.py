@@ -182,7 +182,7 @@ async def test_a_back_fill_of_one_policy_makes_no_action_of_another(tmp_path: Pa
         job = await stage.job()
         assert (job.destination, job.policies, job.priority) == ("other-ap-guangzhou", ("other",), BACKFILL)
         row = await seen(stage)
-        assert row.reason == "1 action; only other asked"
+        assert row.reason == "1 action; put in by backfill; only other asked"
         assert [v["policy"] for v in (row.decision or {})["verdicts"]] == ["other"]
 
 

@@ -32,13 +32,20 @@ SCRIPTS: dict[str, Callable[[], Script[Any]]] = {
     "history": lambda: queries.history("abc"),
     "image": lambda: queries.image("img-1"),
     "outcomes": lambda: queries.outcomes(PLACE, ["img-1", "img-2"]),
+    "told": lambda: queries.told(PLACE, ["img-1", "img-2"]),
     "put in": lambda: backfill.put_in(PLACE, ["img-1", "img-99"], ["a"], NOW),
     "coverage": overview.coverage,
+    "letter heads": lambda: letters.letter_heads(20, waiting=True),
     "one dead letter": lambda: letters.dead_letter(1),
     "waiting letters": lambda: letters.waiting_letters(0, 20),
     "pending": lambda: outbox.pending("kafka", 500),
 }
-FINE = ("USING INDEX outbox_pending", "USING INDEX images_undecided", "SCAN CONSTANT")
+FINE = (
+    "USING INDEX outbox_pending",
+    "USING INDEX images_undecided",
+    "USING INDEX dead_letters_waiting",
+    "SCAN CONSTANT",
+)
 """Indexes of nothing but the rows that are wanted."""
 
 

@@ -221,6 +221,25 @@ def test_a_vendor_record_that_asks_for_nothing_gives_nothing() -> None:
     assert Codec([reader]).read(b'{"eventName": "RunInstances"}', ORIGIN) == []
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"region": "ap-guangzhou\0"}, "region 'ap-guangzhou\\x00' is not a name that a cloud gives"),
+        ({"image_id": "img-1 "}, "image_id 'img-1 ' is not a name that a cloud gives"),
+        ({"account": "x" * 129}, f"account '{'x' * 60}…' is not a name that a cloud gives"),
+        ({"event_id": "1\0"}, "id is longer than 1024 characters or has control characters in it"),
+        ({"source": "s" * 1025}, "source is longer than 1024 characters or has control characters in it"),
+    ],
+)
+def test_what_a_reader_takes_out_of_a_record_is_checked_like_our_own(changed: dict[str, str], said: str) -> None:
+    seen = Sighting("/cloud", "1", "tencent", "prod", "ap-guangzhou", "img-1")
+    body = b'{"eventName": "CreateImage"}'
+    assert Codec([lambda _: [seen]]).read(body, "here") == [seen]
+    [found] = Codec([lambda _: [seen._replace(**changed)]]).read(body, "here")
+    assert isinstance(found, Unreadable)
+    assert found.reason == said
+
+
 def test_a_readers_complaint_is_the_reason() -> None:
     [found] = Codec([reader]).read(b'{"eventName": "X", "broken": "no image id"}', ORIGIN)
     assert found == Unreadable(

@@ -137,6 +137,30 @@ def test_an_expression_that_cannot_be_applied_says_so() -> None:
     assert said.startswith('mapping.region "length(detail.region.x)" cannot be applied: ')
 
 
+@pytest.mark.parametrize(
+    ("expression", "name"), [("contains(detail.name, detail.nothing)", "abc"), ("floor(to_number(detail.name))", "inf")]
+)
+def test_an_expression_that_fails_in_its_own_way_is_a_reason_too(expression: str, name: str) -> None:
+    said = reason(body(name=name), mapper(id=expression))
+    assert said.startswith(f'mapping.id "{expression}" cannot be applied: ')
+
+
+def test_a_fact_that_cannot_be_found_out_hides_no_image() -> None:
+    one = mapper(image={"name": "contains(detail.name, detail.nothing)", "os": "'linux'"})
+    assert read(body(), (), one) == [SEEN]
+    [told] = Codec([], [one]).told(body(), "here", mapped_source="kafka:builds")
+    assert isinstance(told, Told)
+    assert told.facts == {"name": None, "os": "linux"}
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ('{"a":', "}")])
+def test_no_depth_of_nesting_is_more_than_a_reason(opened: str, closed: str) -> None:
+    """Just below the depth at which JSON cannot be read, there is less room for whatever comes after the reading."""
+    for depth in range(800, 1100):
+        value = f"{opened * depth}1{closed * depth}"
+        assert reason(f'{{"detail": {{"region": "ap-guangzhou", "imageId": {value}}}}}'.encode())
+
+
 def test_a_cloud_that_there_is_not_is_unreadable() -> None:
     assert "cloud 'built' is unknown" in reason(body(), mapper(cloud="event"))
 

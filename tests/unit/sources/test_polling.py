@@ -197,6 +197,19 @@ async def test_what_an_event_told_already_is_not_told_again(stage: Stage) -> Non
         assert stage.told == ["img-new"]
 
 
+async def test_what_a_backfill_asked_some_policies_about_is_told_to_all_of_them(stage: Stage) -> None:
+    stage.shows([])
+    async with stage.running():
+        await stage.ledger.put_in(PLACE, ["img-due", "img-decided"], ["dr"], START)
+        due = await stage.ledger.due_looks("prod", PLACE.region, START, 10)
+        await stage.ledger.close_looks([decided(one) for one in due if one.image_id == "img-decided"], START)
+        stage.shows([image("img-due"), image("img-decided")])
+        await stage.again()
+        assert stage.told == ["img-due", "img-decided"]
+        looks = await stage.ledger.due_looks("prod", PLACE.region, START, 10)
+        assert {one.image_id: one.only for one in looks} == {"img-due": (), "img-decided": ()}
+
+
 async def test_an_image_that_an_event_told_of_too_early_is_told_of_once_it_is_there(stage: Stage) -> None:
     stage.shows([])
     async with stage.running():

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from imageferry.clouds.facts import FACTS
 from imageferry.policies import read_all
 from imageferry.trials.coverage import matchers
@@ -26,7 +28,7 @@ def test_every_matcher_that_is_written_is_found_where_it_stands(tmp_path: Path) 
     Beside(tmp_path, POLICY)
     [one] = read_all(tmp_path, FACTS)
 
-    places = [loc for loc, _ in matchers(one.spec.match)]
+    places = [loc for loc, *_ in matchers(one.spec.match)]
 
     assert places == [
         ("os",),
@@ -95,3 +97,35 @@ def test_a_test_shows_nothing_of_a_policy_that_it_does_not_ask(tmp_path: Path) -
         "os is true in no test",
         "os is false in no test",
     }
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        'region: "*"',
+        'cloud: ["t*", "*u*", "*e*"]',
+        "os: [linux, windows, other]",
+        'account: "**"',
+        'name: [x, "*"]',
+    ],
+)
+def test_nobody_has_to_show_false_what_fits_every_image(tmp_path: Path, match: str) -> None:
+    beside = Beside(tmp_path, f"policies: [{{name: p, match: {{{match}}}, actions: [{{export: {{bucket: abc}}}}]}}]")
+    image = "cloud: tencent, account: a, region: r, os: linux, name: x"
+
+    coverage = beside.coverage(f"""\
+        tests:
+          - {{name: a, image: {{{image}}}, expect: {{verdicts: {{p: match}}}}}}
+          - {{name: b, image: {{{image}, visibility: public}}, expect: {{verdicts: {{p: no_match}}}}}}
+    """)
+
+    assert (coverage.percent, coverage.gaps, coverage.total) == (100, (), 3)
+
+
+def test_nobody_has_to_show_unmatched_what_takes_every_image(tmp_path: Path) -> None:
+    match = 'copies: include, region: "*", visibility: "*"'
+    beside = Beside(tmp_path, f"policies: [{{name: p, match: {{{match}}}, actions: [{{export: {{bucket: abc}}}}]}}]")
+
+    coverage = beside.coverage("tests: [{name: a, image: {cloud: tencent, region: r}, expect: {verdicts: {p: match}}}]")
+
+    assert (coverage.percent, coverage.total) == (100, 3)

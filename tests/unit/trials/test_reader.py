@@ -16,6 +16,7 @@ from support.beside import POLICY, Beside
 WRONG = Path(__file__).parents[1] / "wrong_tests"
 HERE = "image: {cloud: tencent, region: ap-guangzhou}"
 NONE = "expect: {actions: []}"
+EXPECTED = "expected a file, or a folder with at least one file *.yaml"
 EVENT = "{cloud: tencent, account: prod, region: ap-guangzhou, image_id: img-00000001, image: {os: linux}}"
 
 
@@ -215,7 +216,8 @@ def test_a_file_of_tests_is_put_before_all_policies_beside_it(beside: Beside) ->
     [
         ("", ":1:1: no tests here; expected at least one file *.test.yaml beside the policies"),
         ("p.yaml", "p.yaml:1:1: no tests here; expected p.test.yaml beside it"),
-        ("r.yaml", "r.yaml:1:1: the file cannot be read: No such file or directory"),
+        ("r.yaml", f"r.yaml:1:1: the policies cannot be read: No such file or directory; {EXPECTED}"),
+        ("r" * 300, f"{'r' * 300}:1:1: the policies cannot be read: File name too long; {EXPECTED}"),
         ("r.test.yaml", "r.test.yaml:1:1: the file cannot be read: No such file or directory"),
     ],
 )
