@@ -27,7 +27,7 @@ class Doubt(NamedTuple):
     about: str
     options: Mapping[str, Any]
     alone: bool = False
-    """Only by itself: together with others nothing at all would tell what became of a request."""
+    """Only by itself: together with others nothing at all would tell what became of a request, or all would be slow."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -306,5 +306,101 @@ JDCLOUD: Final = Entry(
     },
 )
 
-CLOUD_TABLE: Final[Mapping[str, Entry]] = {each.cloud: each for each in (TENCENT, HUAWEI, JDCLOUD)}
+ALIYUN: Final = Entry(
+    cloud="aliyun",
+    region="cn-hangzhou",
+    other_region="cn-shanghai",
+    third_region="cn-beijing",
+    apis={"export": "ExportImage", "copy": "CopyImage"},
+    looks="DescribeImages",
+    reads=("DescribeImages", "DescribeTasks", "DescribeTaskAttribute"),
+    other_export={"prefix": "walk", "format": "raw"},
+    every_disk={"format": "raw"},
+    roomy={"exports_running": None, "copies_running": None, "requests_a_second": None, "image_quota": None},
+    environ=("ALIBABA_CLOUD_ACCESS_KEY_ID", "ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN"),
+    nobody="m-00000000000000000000",
+    malformed="NOT-AN-ID",
+    busy={"export": Code("ImageIsExporting"), "copy": Code("OperationDenied.ImageCopyConflict")},
+    running_quota={"export": Code("ConcurrentQuotaExceed.ExportImage")},
+    other_quota={"export": Code("QuotaExceed.Snapshot"), "copy": Code("QuotaExceed.Image")},
+    permanent_image={"export": Code("InvalidImageLicense.NotSupported"), "copy": Code("OperationDenied.NotAuthorized")},
+    permanent_config={"export": Code("InvalidOSSBucket.NotFound"), "copy": Code("RegionNotSupportCopy")},
+    doubts={
+        "errors in lower case": Doubt("an error's fields begin in lower case", {"error_shape": "lower_case"}),
+        "errors in xml": Doubt("errors are XML though JSON is asked for", {"error_shape": "xml"}),
+        "statuses": Doubt(
+            "one code comes with another HTTP status",
+            {"http_statuses": {"Throttling.User": 503, "InternalError": 403, "ImageIsExporting": 400}},
+        ),
+        "throttling": Doubt(
+            "how too many requests are told, and for how long",
+            {"throttle_code": "Rejected.Throttling", "retry_after_ms": 2000, "throttled_until": "second"},
+        ),
+        "refusals": Doubt(
+            "what becomes of requests that do not fit, and in which words",
+            {
+                "format_elsewhere": "raw",
+                "bucket_elsewhere_code": "InvalidOSSBucket.NotMatched",
+                "role_code": "NoSetRoletoECSServiceAccount",
+                "bad_target": "task",
+                "encrypted_copies": "always",
+                "mismatch_code": "IdempotenceParamNotMatch",
+                "unknown_parameters": "ignored",
+            },
+        ),
+        "lists in lists": Doubt("a list stands in a list of one", {"wrappers": "list"}),
+        "unknown ids": Doubt("an unknown id spoils a whole DescribeImages", {"unknown_ids": "error"}),
+        "one id": Doubt("a question names one image", {"image_ids_most": 1}, alone=True),
+        "oldest first": Doubt("how images are sorted", {"order": "oldest"}),
+        "unsorted": Doubt("images are not sorted at all", {"order": "none"}),
+        "image forms": Doubt(
+            "how states, encryption and owners of an image are written",
+            {
+                "pending_word": "Waiting",
+                "failed_word": "UnAvailable",
+                "shows_encrypted": False,
+                "shows_own_account": True,
+                "copies_keep_tags": True,
+            },
+        ),
+        "ExportTaskId": Doubt("how the answer names the task", {"task_id_key": "ExportTaskId"}),
+        "two names": Doubt("the answer names the task twice", {"task_id_key": "both", "task_id_prefix": "tsk"}),
+        "tasks show late": Doubt("a new task is not listed for a while", {"task_shows_seconds": 20.0}),
+        "tasks forgotten": Doubt("an ended task is not known any more", {"task_kept_seconds": 0.0}),
+        "task forms": Doubt(
+            "how a task's action, times and waiting are written",
+            {
+                "task_action_form": "EXPORT_IMAGE",
+                "short_times": True,
+                "waiting_word": "Pending",
+                "support_cancel_as": "text",
+            },
+        ),
+        "failed as finished": Doubt("a failed task is Finished, with what went wrong", {"failed_as": "Finished"}),
+        "no objects named": Doubt("a task names no object", {"objects_shown": "never"}),
+        "objects named at the end": Doubt("a task names its objects when it has ended", {"objects_shown": "finished"}),
+        "one object named": Doubt("a task names the system disk's object only", {"names_objects": "system"}),
+        "no image named": Doubt("a task does not say of which image it is", {"shows_resource_id": False}),
+        "one entry": Doubt("every object of a task stands in one entry", {"one_entry": True}),
+        "keys": Doubt("how objects are called", {"key_form": "{prefix}_{image}_{task}_{disk}", "packed_raw": False}),
+        "exports at once": Doubt("an image may be exported twice at once", {"concurrent_exports": True}),
+        "copies hold exports": Doubt("an image is not exported while it is copied", {"exports_during_copies": False}),
+        "exports hold copies": Doubt("an image is not copied while it is exported", {"copies_during_exports": False}),
+        "copy busy": Doubt("how a copy of a busy image is refused", {"copy_busy_code": "OperationDenied.ImageCopying"}),
+        "names free": Doubt("a name may be used twice", {"names_unique": False}),
+        "copies vanish": Doubt("a failed copy vanishes instead of showing", {"copy_failure": "gone"}),
+        "copies show late": Doubt("a new copy is not found for a while", {"copy_shows_seconds": 20.0}),
+        "copies counted there": Doubt("running copies are counted where they go", {"copies_scope": "destination"}),
+        "token forgotten": Doubt("a client token is soon forgotten", {"client_token_seconds": 30.0}),
+        "refusals kept": Doubt("a refusal is repeated for its client token", {"client_token_keeps_refusals": True}),
+        "objects late": Doubt("objects show some time after their task has ended", {"object_late_seconds": 20.0}),
+        "objects grow": Doubt("objects are seen before they are whole", {"object_grows_seconds": 20.0}),
+        "storage": Doubt(
+            "what the storage checks and says", {"storage_checks_region": False, "storage_error_header": False}
+        ),
+        "no lists": Doubt("a bucket may not be listed", {"storage_lists": False}, alone=True),
+    },
+)
+
+CLOUD_TABLE: Final[Mapping[str, Entry]] = {each.cloud: each for each in (TENCENT, ALIYUN, HUAWEI, JDCLOUD)}
 """Cloud -> its entry; there is one for every registered cloud."""

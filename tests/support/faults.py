@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from anyio.abc import Process
 
 from imageferry.core.account import Backoff, Polls, Timeouts
-from imageferry.core.job import Job
+from imageferry.core.job import ACTION_KINDS, Job
 from imageferry.core.machine import END_STATES
 from imageferry.core.policy import PolicySet
 from imageferry.core.times import SECOND
@@ -60,21 +60,33 @@ async def looked_into(stage: Stage, times: int = 1) -> None:
 
 
 async def walked(stage: Stage, most: int = 100) -> list[Job]:
-    """Step every loop, moving time to what is due next, until every job has ended; the jobs, oldest first."""
+    """Step the loops that have work, moving time to what is due next, until every job has ended; oldest first."""
+    jobs = await stage.jobs()
     for _ in range(most):
-        jobs = await stage.jobs()
         going_on = [job for job in jobs if job.state not in END_STATES]
         if not going_on:
             return jobs
-        await stage.submit("export")
-        await stage.submit("copy")
-        await stage.doubt()
-        await stage.follow()
-        await stage.sweep()
-        now = stage.clock.now()
-        ahead = [job.due_at - now for job in await stage.jobs() if job.state not in END_STATES and job.due_at > now]
+        await _stepped(stage, going_on)
+        jobs, now = await stage.jobs(), stage.clock.now()
+        ahead = [job.due_at - now for job in jobs if job.state not in END_STATES and job.due_at > now]
         stage.clock.jump(min(ahead, default=SECOND) / SECOND)
     raise AssertionError(f"not ended after {most} rounds: {[(job.state, job.reason) for job in going_on]}")
+
+
+async def _stepped(stage: Stage, jobs: Sequence[Job]) -> None:
+    """One step of every loop that finds something due among these jobs."""
+    now = stage.clock.now()
+    due = {(job.state, job.action) for job in jobs if job.due_at <= now}
+    states = {state for state, _ in due}
+    for action in ACTION_KINDS:
+        if ("planned", action) in due:
+            await stage.submit(action)
+    if "in_doubt" in states:
+        await stage.doubt()
+    if "running" in states:
+        await stage.follow()
+    if any(job.give_up_at <= now for job in jobs):
+        await stage.sweep()
 
 
 def accepted_once(cloud: TencentRehearsal) -> set[tuple[str, str]]:

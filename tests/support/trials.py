@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,14 @@ KINDS: tuple[ActionKind, ...] = ("export", "copy")
 def rehearsed(entry: Entry, clock: Clock, **options: Any) -> Any:
     """The cloud's rehearsal with both buckets and no limits; ``options`` as JSON would have them."""
     given = {"buckets": dict.fromkeys(entry.buckets, entry.region), **entry.roomy, **options}
-    read = checked(TypeAdapter(OPTIONS[entry.cloud]), given)
+    read = checked(_reader(entry.cloud), given)
     return REHEARSALS[entry.cloud](read, clock, random.Random(7))
+
+
+@cache
+def _reader(cloud: str) -> TypeAdapter[Any]:
+    """Made once a cloud: hundreds of trials read with it."""
+    return TypeAdapter(OPTIONS[cloud])
 
 
 def words(entry: Entry, secret_id: str, secret_key: str, token: str = "") -> dict[str, str]:

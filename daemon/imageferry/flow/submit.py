@@ -17,7 +17,7 @@ from structlog.contextvars import bound_contextvars
 
 from imageferry.core.answers import UNCOUNTED, Answer
 from imageferry.core.job import DOUBTED, FRESH, ActionKind, Job
-from imageferry.core.pace import poll_after
+from imageferry.core.pace import poll_after, together
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen
 from imageferry.flow.site import DEADLINE, SINCE, Site, kept, micros
@@ -99,13 +99,14 @@ class Submit:
         now = site.clock.now()
         expected = site.lanes.expected(job.action).expected()
         base = site.account.polls.tasks
+        wait = poll_after(0.0, expected, base, min(base, SHORT_WAIT))
         await site.carry_out(
             [
                 Move(
                     job=job,
                     to="running",
                     reason=f"accepted as task {accepted.task_ref}",
-                    due_at=now + micros(poll_after(0.0, expected, base, min(base, SHORT_WAIT))),
+                    due_at=micros(together(now / SECOND + wait, wait)),
                     give_up_at=now + micros(self.site.timeout(self.action)),
                     answer=Answer("ok", "accepted", request_id=accepted.request_id),
                     counted=True,

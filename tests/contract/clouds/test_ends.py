@@ -9,6 +9,8 @@ from imageferry.core.job import ActionKind
 from support.trials import KINDS, Begin, named
 
 SHORT = {"timeouts": Timeouts(request=5, settle=90, image=600, export=300, copy=300)}
+NEW = 600.0
+"""Seconds after its event for which a cloud may say of an image that is there that it is not."""
 AT_MOST = 2
 """A task that ended without a result is asked for once more, and only once."""
 
@@ -108,6 +110,7 @@ async def test_an_image_that_is_deleted_before_its_task_is_told_as_failed(begin:
     async with begin() as trial:
         image_id = await trial.job_of(kind)
         trial.cloud.remove_image(trial.entry.region, image_id)
+        trial.stage.clock.jump(NEW)
         [job] = await trial.walked()
         assert (job.state, job.klass, trial.accepted) == ("failed", "permanent_image", {})
 

@@ -47,7 +47,7 @@ async def test_looks_that_come_too_fast_are_made_again(begin: Begin) -> None:
 async def test_a_quota_of_running_tasks_teaches_the_lane_where_it_is_told_from_others(
     begin: Begin, kind: ActionKind
 ) -> None:
-    limits = {"exports_running": RUNNING, "copies_running": RUNNING, "export_seconds": 100.0, "copy_seconds": 100.0}
+    limits = {"exports_running": RUNNING, "copies_running": RUNNING, "export_seconds": 30.0, "copy_seconds": 30.0}
     async with begin(**limits) as trial:
         ids = [trial.image(name=f"web-{number}") for number in range(DUE)]
         await trial.decided(trial.wanted(kind), *ids)
@@ -100,7 +100,7 @@ async def test_a_busy_image_is_waited_for(begin: Begin, kind: ActionKind) -> Non
 @pytest.mark.parametrize("kind", KINDS)
 async def test_an_image_that_a_stranger_exports_is_waited_for(begin: Begin, kind: ActionKind) -> None:
     """The cloud's own refusal, not a rehearsed one; where it takes both at once there is nothing to wait for."""
-    async with begin(export_seconds=200.0) as trial:
+    async with begin(export_seconds=60.0) as trial:
         image_id = await trial.job_of(kind)
         answer = await trial.sent(await trial.frozen("export", image_id, trial.entry.buckets[1]))
         assert not isinstance(answer, Answer)
@@ -112,7 +112,7 @@ async def test_an_image_that_a_stranger_exports_is_waited_for(begin: Begin, kind
 
 
 async def test_the_tasks_of_one_image_wait_for_one_another_without_being_refused(begin: Begin) -> None:
-    async with begin(export_seconds=100.0, copy_seconds=100.0) as trial:
+    async with begin(export_seconds=30.0, copy_seconds=30.0) as trial:
         image_id = trial.image()
         wanted = [action(trial.entry, "export", each) for each in trial.entry.buckets]
         await trial.decided(trial.policies(*wanted, action(trial.entry, "copy", trial.entry.other_region)), image_id)

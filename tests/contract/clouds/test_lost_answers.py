@@ -38,7 +38,7 @@ async def test_a_lost_answer_starts_nothing_twice(begin: Begin, kind: ActionKind
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_task_that_runs_for_long_is_not_started_again_beside_itself(begin: Begin, kind: ActionKind) -> None:
     """It still runs when it is looked for, and ends some time after."""
-    async with begin(export_seconds=600.0, copy_seconds=600.0) as trial:
+    async with begin(export_seconds=200.0, copy_seconds=200.0) as trial:
         image_id = await trial.job_of(kind)
         trial.misbehave("drop", kind, work="done", count=1)
         [job] = await trial.walked()
@@ -59,7 +59,7 @@ async def test_answers_that_are_lost_again_and_again_start_nothing_twice(begin: 
 
 @pytest.mark.parametrize("work", ["none", "done"])
 async def test_an_export_of_the_same_image_to_another_bucket_is_never_adopted(begin: Begin, work: str) -> None:
-    async with begin(export_seconds=300.0) as trial:
+    async with begin(export_seconds=150.0) as trial:
         image_id = trial.image()
         first, second = trial.entry.buckets
         both = trial.policies(*(action(trial.entry, "export", bucket) for bucket in (first, second)))
