@@ -121,7 +121,7 @@ class Scene:
     @property
     def credentials(self) -> Credentials:
         """The adapter's own."""
-        found: Credentials = self.cloud._client._credentials
+        found: Credentials = self.cloud._client._sending.credentials
         return found
 
     async def looks(self) -> bool:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from imageferry.clouds.credentials import Credentials, Keys
+from imageferry.clouds.reading import whole
 from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
@@ -29,6 +30,7 @@ EMPTY_HASH: Final = hashlib.sha256(b"").hexdigest()
 _OK: Final = 200
 _FORBIDDEN: Final = (401, 403)
 _MISSING: Final = 404
+_TOO_MANY: Final = 429
 _SERVER: Final = 500
 
 
@@ -63,12 +65,7 @@ class Objects:
 
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the endpoint."""
-        told = await self._ask(HEAD_OBJECT, bucket, region, "/" + quote(key, safe="/-_.~"))
-        if told.reply is None or told.answer.klass != "ok":
-            return told.answer
-        if told.reply.status == _MISSING:
-            return Missing(told.answer.request_id)
-        return _present(told.reply, told.answer)
+        return seen(await self._ask(HEAD_OBJECT, bucket, region, f"/{key_text(key)}"))
 
     async def bucket(self, bucket: str, region: str) -> Bucket:
         """Look at a bucket.
@@ -78,13 +75,36 @@ class Objects:
         return seen_bucket(await self._ask(HEAD_BUCKET, bucket, region, ""), "x-cos-bucket-region")
 
     async def _ask(self, api: str, bucket: str, region: str, path: str) -> Told:
-        url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/") + path
+        url = base_of(self._endpoint, bucket, region) + path
 
         async def send(keys: Keys) -> Told:
             headers = sign_s3("HEAD", url, keys, region, self._now())
-            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
+            return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read_head)
 
         return await self._credentials.signing(send)
+
+
+def base_of(endpoint: str, bucket: str, region: str) -> str:
+    """What stands before the slash and an object's key."""
+    return endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
+
+
+def key_text(key: str) -> str:
+    """An object's key as it is sent and signed."""
+    return quote(key, safe="/-_.~")
+
+
+def seen(told: Told) -> Seen:
+    """What a HEAD of an object told."""
+    reply, request_id = told.reply, told.answer.request_id
+    if reply is None or told.answer.klass != "ok":
+        return told.answer
+    if reply.status == _MISSING:
+        return Missing(request_id)
+    size, modified = whole(reply.headers.get("content-length", "")), http_date(reply.headers.get("last-modified", ""))
+    if size is None or modified is None:
+        return Answer("retry", "the storage's answer lacks size or date", request_id=request_id)
+    return Present(size, modified, reply.headers.get("etag", ""))
 
 
 def seen_bucket(told: Told, region_header: str) -> Bucket:
@@ -99,12 +119,26 @@ def seen_bucket(told: Told, region_header: str) -> Bucket:
 
 def sign_s3(method: str, url: str, keys: Keys, region: str, now: int) -> dict[str, str]:
     """Every header of a request without body and query; the whole path of ``url`` is signed as it is written."""
-    host, _, path = url.partition("://")[2].partition("/")
-    stamp = datetime.fromtimestamp(now // SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
-    headers = {"host": host, "x-amz-content-sha256": EMPTY_HASH, "x-amz-date": stamp}
+    stamp = stamp_of(now)
+    headers = {"host": host_of(url), "x-amz-content-sha256": EMPTY_HASH, "x-amz-date": stamp}
     if keys.token:
         headers["x-amz-security-token"] = keys.token
-    names = ";".join(headers)
+    return signed_v4(method, url, headers, keys, region)
+
+
+def host_of(url: str) -> str:
+    """The host of a URL, with its port."""
+    return url.partition("://")[2].partition("/")[0]
+
+
+def stamp_of(now: int) -> str:
+    """``20260115T081630Z`` for microseconds UTC."""
+    return datetime.fromtimestamp(now // SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def signed_v4(method: str, url: str, headers: Mapping[str, str], keys: Keys, region: str) -> dict[str, str]:
+    """The headers, every one of them signed, and the signature; they come sorted, with ``x-amz-date`` among them."""
+    path, stamp, names = url.partition("://")[2].partition("/")[2], headers["x-amz-date"], ";".join(headers)
     lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
     canonical = "\n".join((method, f"/{path}", "", lines, names, EMPTY_HASH))
     scope = (stamp[:8], region, "s3", "aws4_request")
@@ -114,30 +148,31 @@ def sign_s3(method: str, url: str, keys: Keys, region: str, now: int) -> dict[st
         key = hmac.digest(key, part.encode(), "sha256")
     signature = hmac.digest(key, text.encode(), "sha256").hex()
     credential = f"{keys.id}/{'/'.join(scope)}"
-    return {
-        **headers,
-        "authorization": f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}",
-    }
+    proof = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
+    return {**headers, "authorization": proof}
 
 
-def _read(reply: Reply) -> Told:
-    """A HEAD has no body: its status is all there is to judge by. Absence is an answer like any other."""
-    request_id = _request_id(reply.headers)
+def read_head(
+    reply: Reply,
+    request_ids: Sequence[str],
+    passing: Collection[int] = (_TOO_MANY,),
+    refused: str = "the keys may not look at objects here",
+) -> Told:
+    """Judge the reply to a HEAD, which has no body: its status is all there is. Absence is an answer like any other.
+
+    :param request_ids: headers that may have the request's id.
+    :param passing: statuses below 500 that may pass.
+    :param refused: what it means not to be let in.
+    """
+    request_id = next((reply.headers[name] for name in request_ids if reply.headers.get(name)), "")
     if reply.status in (_OK, _MISSING):
         return Told(Answer("ok", "", request_id=request_id), {}, reply)
+    reason = f"the storage answered HTTP {reply.status}"
     if reply.status in _FORBIDDEN:
-        reason = f"the storage answered HTTP {reply.status}: the keys may not look at objects here"
-        return Told(Answer("permanent_config", reason, request_id=request_id), {}, reply)
-    klass: Final = "retry" if reply.status >= _SERVER or reply.status == 429 else "permanent_config"  # noqa: PLR2004 - HTTP's own number
-    return Told(Answer(klass, f"the storage answered HTTP {reply.status}", request_id=request_id), {}, reply)
+        return Told(Answer("permanent_config", f"{reason}: {refused}", request_id=request_id), {}, reply)
+    may_pass = reply.status >= _SERVER or reply.status in passing
+    return Told(Answer("retry" if may_pass else "permanent_config", reason, request_id=request_id), {}, reply)
 
 
-def _present(reply: Reply, answer: Answer) -> Seen:
-    size, modified = reply.headers.get("content-length", ""), http_date(reply.headers.get("last-modified", ""))
-    if not size.isdecimal() or modified is None:
-        return Answer("retry", "the storage's answer lacks size or date", request_id=answer.request_id)
-    return Present(int(size), modified, reply.headers.get("etag", ""))
-
-
-def _request_id(headers: Mapping[str, str]) -> str:
-    return headers.get("x-cos-request-id", "") or headers.get("x-amz-request-id", "")
+def _read_head(reply: Reply) -> Told:
+    return read_head(reply, ("x-cos-request-id", "x-amz-request-id"))

@@ -6,13 +6,13 @@ The clouds' own ``credentials`` are made of it, each with its vendor's words. No
 from __future__ import annotations
 
 import configparser
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import anyio
 
+from imageferry.clouds import reading
 from imageferry.clouds.credentials import POOL, Asked, Keys, NotHere, Silent, Source, Wrong
 from imageferry.clouds.wire import Reply, Request, Told
 from imageferry.core.answers import Answer
@@ -88,11 +88,7 @@ async def _is_there(path: Path) -> bool:
 
 def json_object(reply: Reply) -> Mapping[str, Any]:
     """The JSON object of a reply's body; empty where it is none."""
-    try:
-        data = json.loads(reply.body)
-    except ValueError:
-        return {}
-    return data if isinstance(data, dict) else {}
+    return reading.json_object(reply.body) or {}
 
 
 def read_plain(reply: Reply) -> Told:

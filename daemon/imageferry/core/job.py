@@ -121,3 +121,8 @@ class JobFilter(NamedTuple):
     image: str | None = None
     policy: str | None = None
     limit: int | None = None
+
+
+def first_send(job: Job) -> int:
+    """When the first send left of which it is not known what became, by the vendor's clock."""
+    return int(job.memo.get(DOUBTED) or job.sent_at or job.created_at)

@@ -188,6 +188,20 @@ def poll_after(elapsed: float, expected: float | None, base: float, shortest: fl
     return max(shortest, min(base, wanted))
 
 
+def patience(elapsed: float, expected: float | None, base: float) -> float:
+    """The longest that a look at a running task may be put off, in seconds: ``base``, and more while its end is far.
+
+    Before an end that is expected it is a quarter of the task's age, so that one that ends early, or fails, is still
+    seen soon for what it took; :data:`MOST_BASES` bases at the most.
+    """
+    if expected is None or elapsed >= expected:
+        return base
+    return max(base, min(elapsed / 4, MOST_BASES * base))
+
+
+MOST_BASES: Final = 10
+
+
 def together(due_at: float, seconds: float) -> float:
     """The moment ``due_at``, ``seconds`` from now, put off so that what falls due about then falls due at once.
 

@@ -14,7 +14,7 @@ import structlog
 
 from imageferry.core.answers import Answer
 from imageferry.core.job import Job
-from imageferry.core.pace import poll_after, together
+from imageferry.core.pace import patience, poll_after, together
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.flow.site import SINCE, VANISHED, Site, kept, micros
@@ -132,9 +132,10 @@ class Follow:
     def _next_look(self, job: Job, *, soon: bool) -> int:
         base = self.site.account.polls.tasks
         shortest = min(base, SHORTEST)
-        expected = self.site.lanes.expected(job.action).expected()
+        elapsed, expected = self._elapsed(job), self.site.lanes.expected(job.action).expected()
         precise = min(base, max(SHORTEST, (expected or 0.0) / PRECISION))
-        seconds = shortest if soon else poll_after(self._elapsed(job), expected, base, precise)
+        longest = patience(elapsed, expected, base)
+        seconds = shortest if soon else poll_after(elapsed, expected, longest, precise)
         return micros(together(self.site.clock.now() / SECOND + seconds, seconds))
 
     def _elapsed(self, job: Job) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from email.utils import formatdate
 from functools import partial
@@ -32,11 +32,11 @@ from imageferry.rehearsal.aliyun_storage import place_of, serve
 from imageferry.rehearsal.connection import OwnConnection, befallen
 from imageferry.rehearsal.control import control_routes
 from imageferry.rehearsal.journal import OK, Journal, Request
-from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
 from imageferry.rehearsal.parameters import VendorError
 from imageferry.rehearsal.signatures import Signed
-from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
+from imageferry.rehearsal.steering import Steered
+from imageferry.rehearsal.store import NewImage, Store, StoredImage, disks_of
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
 
 GET_BUCKET: Final = "GetBucket"
@@ -48,13 +48,14 @@ _STORAGE: Final = "OSS4-"
 """How an Authorization begins that is meant for the storage."""
 
 
-class AliyunRehearsal:
-    """One rehearsal of Alibaba Cloud: all its regions, one account, any number of keys."""
+class AliyunRehearsal(Steered[World]):
+    """One rehearsal of Alibaba Cloud: all its regions, one account, any number of keys.
+
+    An export that ``task_fails`` fails with the fault's code and message.
+    """
 
     def __init__(self, options: AliyunOptions, clock: Clock, chance: random.Random) -> None:
-        self._clock = clock
-        self._late = LateWork()
-        self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal(*THROTTLING))
+        super().__init__(World(options, chance, Store(chance), Misbehaviours(chance), Journal(*THROTTLING)), clock)
         self._gateway = Gateway(self.world, clock)
         self.app = OwnConnection(
             routes=[control_routes(self), Route("/{path:path}", self._serve, methods=_METHODS)],
@@ -62,22 +63,6 @@ class AliyunRehearsal:
         self.app.router.redirect_slashes = False
 
     # --- steering --------------------------------------------------------------------------------------------------
-
-    @property
-    def tasks(self) -> list[Task]:
-        """Every task that was accepted, oldest first; late work whose time has come included."""
-        self._settled()
-        return self.world.store.tasks
-
-    @property
-    def requests(self) -> Journal:
-        """What was asked and answered."""
-        self._settled()
-        return self.world.journal
-
-    def now(self) -> int:
-        """The rehearsal's own time, microseconds UTC."""
-        return self._clock.now() + int(self.world.options.clock_skew_seconds * SECOND)
 
     def add_image(self, image: NewImage) -> str:
         """Create an image; its id. What only Alibaba Cloud's images have stands in ``extra``.
@@ -103,29 +88,6 @@ class AliyunRehearsal:
             )
         )
         return image_id
-
-    def remove_image(self, region: str, image_id: str) -> bool:
-        """Delete an image; whether it was there."""
-        return self.world.store.take_away(region, image_id)
-
-    def remove_object(self, bucket: str, key: str) -> bool:
-        """Delete an object; whether it was there."""
-        return self.world.store.delete(bucket, key)
-
-    def misbehave(self, fault: Misbehaviour) -> int:
-        """Put a fault in force; its number. An export that ``task_fails`` fails with the fault's code and message."""
-        return self.world.faults.add(fault)
-
-    def behave(self, number: int | None = None) -> int:
-        """Take one fault away, or all; how many there were."""
-        return self.world.faults.remove(number)
-
-    def change(self, changes: Mapping[str, Any]) -> None:
-        """Set options anew, as JSON has them; tasks that run keep their times.
-
-        :raises ValueError: a name is unknown or a value does not fit.
-        """
-        self.world.options = self.world.options.changed(changes)
 
     def busiest(self) -> dict[tuple[str, str], int]:
         """(action, region) -> the most requests within any 0.9 s."""
@@ -192,12 +154,6 @@ class AliyunRehearsal:
             self._perform(operation, call, now)
         except VendorError as error:
             self._write_down(call, f"unseen {error.code}")
-
-    def _settled(self) -> int:
-        """Do the late work whose time has come; now."""
-        now = self.now()
-        self._late.settle(now)
-        return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
         ids = tuple(call.image_ids)

@@ -31,23 +31,24 @@ from imageferry.rehearsal.huawei_images import image_json
 from imageferry.rehearsal.huawei_options import HuaweiOptions
 from imageferry.rehearsal.huawei_storage import head, place_of
 from imageferry.rehearsal.journal import OK, Journal, Request
-from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
 from imageferry.rehearsal.parameters import VendorError
-from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task
+from imageferry.rehearsal.steering import Steered
+from imageferry.rehearsal.store import NewImage, Store, StoredImage
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
 
 _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _IMAGE_IN_KEY: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class HuaweiRehearsal:
-    """One rehearsal of Huawei Cloud: all its regions, one account, any number of keys."""
+class HuaweiRehearsal(Steered[World]):
+    """One rehearsal of Huawei Cloud: all its regions, one account, any number of keys.
+
+    A job that ``task_fails`` fails with the fault's code, if it is an IMG.
+    """
 
     def __init__(self, options: HuaweiOptions, clock: Clock, chance: random.Random) -> None:
-        self._clock = clock
-        self._late = LateWork()
-        self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal(THROTTLED))
+        super().__init__(World(options, chance, Store(chance), Misbehaviours(chance), Journal(THROTTLED)), clock)
         self._gateway = Gateway(self.world, clock)
         self.app = OwnConnection(
             routes=[
@@ -61,25 +62,9 @@ class HuaweiRehearsal:
     # --- steering --------------------------------------------------------------------------------------------------
 
     @property
-    def tasks(self) -> list[Task]:
-        """Every task that was accepted, oldest first; late work whose time has come included."""
-        self._settled()
-        return self.world.store.tasks
-
-    @property
-    def requests(self) -> Journal:
-        """What was asked and answered."""
-        self._settled()
-        return self.world.journal
-
-    @property
     def locks(self) -> int:
         """How often a key was locked for its bad signatures."""
         return self._gateway.locks
-
-    def now(self) -> int:
-        """The rehearsal's own time, microseconds UTC."""
-        return self._clock.now() + int(self.world.options.clock_skew_seconds * SECOND)
 
     def add_image(self, image: NewImage) -> str:
         """Create an image; its id. What only Huawei Cloud's images have stands in ``extra``.
@@ -105,29 +90,6 @@ class HuaweiRehearsal:
             )
         )
         return image_id
-
-    def remove_image(self, region: str, image_id: str) -> bool:
-        """Delete an image; whether it was there."""
-        return self.world.store.take_away(region, image_id)
-
-    def remove_object(self, bucket: str, key: str) -> bool:
-        """Delete an object; whether it was there."""
-        return self.world.store.delete(bucket, key)
-
-    def misbehave(self, fault: Misbehaviour) -> int:
-        """Put a fault in force; its number. A job that ``task_fails`` fails with the fault's code, if it is an IMG."""
-        return self.world.faults.add(fault)
-
-    def behave(self, number: int | None = None) -> int:
-        """Take one fault away, or all; how many there were."""
-        return self.world.faults.remove(number)
-
-    def change(self, changes: Mapping[str, Any]) -> None:
-        """Set options anew, as JSON has them; tasks that run keep their times.
-
-        :raises ValueError: a name is unknown or a value does not fit.
-        """
-        self.world.options = self.world.options.changed(changes)
 
     def busiest(self) -> dict[tuple[str, str], int]:
         """(operation, region) -> the most requests within any 0.9 s; the service as a whole is one of them."""
@@ -184,12 +146,6 @@ class HuaweiRehearsal:
             _perform(operation, self.world, call, now)
         except VendorError as error:
             self._write_down(call, f"unseen {error.code}")
-
-    def _settled(self) -> int:
-        """Do the late work whose time has come; now."""
-        now = self.now()
-        self._late.settle(now)
-        return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
         ids = tuple(call.image_ids)

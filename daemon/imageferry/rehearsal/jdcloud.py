@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from email.utils import formatdate
 from functools import partial
 from typing import Any, Final
@@ -29,11 +29,11 @@ from imageferry.rehearsal.jdcloud_images import image_json
 from imageferry.rehearsal.jdcloud_options import JdcloudOptions
 from imageferry.rehearsal.jdcloud_storage import head
 from imageferry.rehearsal.journal import OK, Journal, Request
-from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
 from imageferry.rehearsal.parameters import VendorError
 from imageferry.rehearsal.signatures import Signed
-from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
+from imageferry.rehearsal.steering import Steered
+from imageferry.rehearsal.store import NewImage, Store, StoredImage, disks_of
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
 
 LONGEST_URL: Final = 8 << 10
@@ -43,13 +43,11 @@ _METHODS: Final = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _IMAGE_IN_KEY: Final = re.compile(r"img-[a-z0-9]+")
 
 
-class JdcloudRehearsal:
+class JdcloudRehearsal(Steered[World]):
     """One rehearsal of JD Cloud: all its regions, one account, any number of keys."""
 
     def __init__(self, options: JdcloudOptions, clock: Clock, chance: random.Random) -> None:
-        self._clock = clock
-        self._late = LateWork()
-        self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal(*THROTTLING))
+        super().__init__(World(options, chance, Store(chance), Misbehaviours(chance), Journal(*THROTTLING)), clock)
         self._gateway = Gateway(self.world, clock)
         self.app = OwnConnection(
             routes=[
@@ -62,22 +60,6 @@ class JdcloudRehearsal:
         self.app.router.redirect_slashes = False
 
     # --- steering --------------------------------------------------------------------------------------------------
-
-    @property
-    def tasks(self) -> list[Task]:
-        """Every task that was accepted, oldest first; late work whose time has come included."""
-        self._settled()
-        return self.world.store.tasks
-
-    @property
-    def requests(self) -> Journal:
-        """What was asked and answered."""
-        self._settled()
-        return self.world.journal
-
-    def now(self) -> int:
-        """The rehearsal's own time, microseconds UTC."""
-        return self._clock.now() + int(self.world.options.clock_skew_seconds * SECOND)
 
     def add_image(self, image: NewImage) -> str:
         """Create an image; its id. What only JD Cloud's images have stands in ``extra``.
@@ -104,29 +86,6 @@ class JdcloudRehearsal:
             )
         )
         return image_id
-
-    def remove_image(self, region: str, image_id: str) -> bool:
-        """Delete an image; whether it was there."""
-        return self.world.store.take_away(region, image_id)
-
-    def remove_object(self, bucket: str, key: str) -> bool:
-        """Delete an object; whether it was there."""
-        return self.world.store.delete(bucket, key)
-
-    def misbehave(self, fault: Misbehaviour) -> int:
-        """Put a fault in force; its number."""
-        return self.world.faults.add(fault)
-
-    def behave(self, number: int | None = None) -> int:
-        """Take one fault away, or all; how many there were."""
-        return self.world.faults.remove(number)
-
-    def change(self, changes: Mapping[str, Any]) -> None:
-        """Set options anew, as JSON has them; tasks that run keep their times.
-
-        :raises ValueError: a name is unknown or a value does not fit.
-        """
-        self.world.options = self.world.options.changed(changes)
 
     def busiest(self) -> dict[tuple[str, str], int]:
         """(operation, region) -> the most requests of one key within any 0.9 s."""
@@ -186,12 +145,6 @@ class JdcloudRehearsal:
             _perform(operation, self.world, call, now)
         except VendorError as error:
             self._write_down(call, f"unseen {error.code}")
-
-    def _settled(self) -> int:
-        """Do the late work whose time has come; now."""
-        now = self.now()
-        self._late.settle(now)
-        return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
         ids = tuple(call.image_ids)

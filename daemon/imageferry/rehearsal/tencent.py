@@ -25,13 +25,13 @@ from imageferry.ports import Clock
 from imageferry.rehearsal.connection import OwnConnection, befallen
 from imageferry.rehearsal.control import control_routes
 from imageferry.rehearsal.journal import OK, Journal, Request
-from imageferry.rehearsal.late import LateWork
 from imageferry.rehearsal.misbehaviour import HEAD_OBJECT, Misbehaviour, Misbehaviours
 from imageferry.rehearsal.objects import object_headers
 from imageferry.rehearsal.options import RehearsalOptions
 from imageferry.rehearsal.parameters import VendorError, check_shape, read_object
 from imageferry.rehearsal.signatures import SignatureRefused, Signed, check_sigv4, check_tc3
-from imageferry.rehearsal.store import NewImage, Store, StoredImage, Task, disks_of
+from imageferry.rehearsal.steering import Steered
+from imageferry.rehearsal.store import NewImage, Store, StoredImage, disks_of
 from imageferry.rehearsal.telling import chosen, common_parts, signed_parts
 from imageferry.rehearsal.tencent_actions import ACTIONS, find_action
 from imageferry.rehearsal.tencent_calls import Action, Call, World
@@ -49,14 +49,12 @@ _GARBAGE: Final = b'{"Response": {"Req'
 """An answer that was cut off."""
 
 
-class TencentRehearsal:
+class TencentRehearsal(Steered[World]):
     """One rehearsal of Tencent Cloud: all its regions, one account, any number of keys."""
 
     def __init__(self, options: RehearsalOptions, clock: Clock, chance: random.Random) -> None:
-        self._clock = clock
+        super().__init__(World(options, chance, Store(chance), Misbehaviours(chance), Journal()), clock)
         self._windows = RateWindows()
-        self._late = LateWork()
-        self.world = World(options, chance, Store(chance), Misbehaviours(chance), Journal())
         self.app = OwnConnection(
             routes=[
                 control_routes(self),
@@ -68,22 +66,6 @@ class TencentRehearsal:
         self.app.router.redirect_slashes = False
 
     # --- steering --------------------------------------------------------------------------------------------------
-
-    @property
-    def tasks(self) -> list[Task]:
-        """Every task that was accepted, oldest first; late work whose time has come included."""
-        self._settled()
-        return self.world.store.tasks
-
-    @property
-    def requests(self) -> Journal:
-        """What was asked and answered."""
-        self._settled()
-        return self.world.journal
-
-    def now(self) -> int:
-        """The rehearsal's own time, microseconds UTC."""
-        return self._clock.now() + int(self.world.options.clock_skew_seconds * SECOND)
 
     def add_image(self, image: NewImage) -> str:
         """Create an image; its id.
@@ -108,29 +90,6 @@ class TencentRehearsal:
             )
         )
         return image_id
-
-    def remove_image(self, region: str, image_id: str) -> bool:
-        """Delete an image; whether it was there."""
-        return self.world.store.take_away(region, image_id)
-
-    def remove_object(self, bucket: str, key: str) -> bool:
-        """Delete an object; whether it was there."""
-        return self.world.store.delete(bucket, key)
-
-    def misbehave(self, fault: Misbehaviour) -> int:
-        """Put a fault in force; its number."""
-        return self.world.faults.add(fault)
-
-    def behave(self, number: int | None = None) -> int:
-        """Take one fault away, or all; how many there were."""
-        return self.world.faults.remove(number)
-
-    def change(self, changes: Mapping[str, Any]) -> None:
-        """Set options anew, as JSON has them; tasks that run keep their times.
-
-        :raises ValueError: a name is unknown or a value does not fit.
-        """
-        self.world.options = self.world.options.changed(changes)
 
     def busiest(self) -> dict[tuple[str, str], int]:
         """(action, entry) -> the most requests of one key within any 0.9 s."""
@@ -219,12 +178,6 @@ class TencentRehearsal:
             _perform(rule, self.world, call, now)
         except VendorError as error:
             self._write_down(call, f"unseen {error.code}")
-
-    def _settled(self) -> int:
-        """Do the late work whose time has come; now."""
-        now = self.now()
-        self._late.settle(now)
-        return now
 
     def _write_down(self, call: Call, outcome: str) -> None:
         ids = tuple(call.strings("ImageIds"))

@@ -114,7 +114,9 @@ class PollShape(BaseModel):
 
     model_config = STRICT
 
-    tasks: Duration = Field(default=_POLLS.tasks, description="how often a running task is looked at")
+    tasks: Duration = Field(
+        default=_POLLS.tasks, description="how often a running task is looked at; more often near its expected end"
+    )
     images: Duration = Field(default=_POLLS.images, description="how often an image that is not ready is looked at")
 
 

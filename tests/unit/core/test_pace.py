@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from imageferry.core.pace import Aimd, Expectation, Gcra, RunningLimit, back_off, poll_after, together
+from imageferry.core.pace import Aimd, Expectation, Gcra, RunningLimit, back_off, patience, poll_after, together
 
 # --- Gcra ---
 
@@ -252,6 +252,21 @@ def test_back_off_doubles_up_to_the_longest(tries: int, chance: float, expected:
 )
 def test_polls_tighten_towards_the_expected_end(elapsed: float, expected: float | None, wait: float) -> None:
     assert poll_after(elapsed, expected, base=30, shortest=1) == wait
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "expected", "longest"),
+    [
+        (0, 1000, 30),
+        (120, 1000, 30),
+        (400, 1000, 100),  # its end is far: a quarter of its age
+        (9000, 20_000, 300),  # ten bases at the most
+        (1000, 1000, 30),  # it may end any time
+        (400, None, 30),  # nothing is known
+    ],
+)
+def test_looks_are_put_off_longer_while_the_end_is_far(elapsed: float, expected: float | None, longest: float) -> None:
+    assert patience(elapsed, expected, base=30) == longest
 
 
 def test_nothing_is_expected_before_a_task_was_seen() -> None:

@@ -6,12 +6,12 @@ The client reads every reply with it. Pure; what a code means stands in ``codes`
 from __future__ import annotations
 
 import html
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from imageferry.clouds.aliyun.codes import ABOUT_RUNNING, classify
+from imageferry.clouds.reading import json_object, whole
 from imageferry.clouds.wire import Reply, Told, foreign, http_date
 from imageferry.core.answers import Answer, AnswerClass
 from imageferry.core.times import SECOND
@@ -43,7 +43,7 @@ class Fault(NamedTuple):
 
 def read(reply: Reply, *, action: str, submits: bool) -> Told:
     """Judge a reply; the content of a success is its JSON object."""
-    data = json_of(reply.body)
+    data = json_object(reply.body)
     if reply.status < _MULTIPLE:
         request_id = foreign(str((data or {}).get("RequestId") or ""))
         if data is not None:
@@ -55,7 +55,7 @@ def read(reply: Reply, *, action: str, submits: bool) -> Told:
 
 def fault(body: bytes) -> Fault:
     """The code and words of an error's body; empty where it has none."""
-    data = json_of(body)
+    data = json_object(body)
     if data is None:
         found = {name: html.unescape(text) for name, text in _XML.findall(body.decode(errors="replace"))}
         return Fault(found.get("Code", ""), found.get("Message", ""), found.get("RequestId", ""))
@@ -63,15 +63,6 @@ def fault(body: bytes) -> Fault:
     code, message, request_id = (str(words.get(name) or "") for name in ("code", "message", "requestid"))
     denied = words.get("accessdenieddetail")
     return Fault(code, message, request_id, str(denied.get("AuthAction") or "") if isinstance(denied, dict) else "")
-
-
-def json_of(body: bytes) -> Mapping[str, Any] | None:
-    """A body's JSON object; None where it is none."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
 
 
 def rows(data: Mapping[str, Any], wrapper: str, name: str) -> list[Mapping[str, Any]]:
@@ -94,12 +85,6 @@ def listed(told: Told, wrapper: str, name: str) -> list[Mapping[str, Any]]:
         reason = f"the answer has no list of {name.lower()}s"
         raise Refused(Answer("retry", reason, request_id=told.answer.request_id))
     return rows(told.content, wrapper, name)
-
-
-def whole(value: object) -> int | None:
-    """A number that may be written as text; None where it is none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() else None
 
 
 def _refusal(reply: Reply, wrong: Fault, action: str, *, submits: bool) -> Answer:

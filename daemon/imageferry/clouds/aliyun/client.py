@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Literal
 
 import structlog
@@ -17,13 +18,13 @@ from imageferry.clouds.aliyun.answers import read
 from imageferry.clouds.aliyun.codes import CLOCK, EXPORT, NONCE_USED
 from imageferry.clouds.aliyun.requests import Proof, Signature, signed
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
+from imageferry.clouds.sending import Attempt, Sending, succeeded
+from imageferry.clouds.wire import Reply, Request, Told, Wire
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
-from imageferry.core.job import DOUBTED, Job
 from imageferry.core.times import SECOND
-from imageferry.errors import CircuitOpen, Refused
+from imageferry.errors import CircuitOpen
 from imageferry.ports import Clock, Gate, Permit
 
 Service = Literal["ecs", "sts"]
@@ -68,16 +69,14 @@ class Client:
         """``nonce``: something new at every call."""
         self._account = account
         self._gate = gate
-        self._clock = clock
-        self._wire = wire
-        self._credentials = credentials
+        self._sending = Sending(gate, clock, wire, credentials)
         self._signature = signature
         self._nonce = nonce
-        self.time = VendorTime()
+        self.time = self._sending.time
 
     def vendor_now(self) -> int:
         """The time by the vendor's clock."""
-        return self.time.at(self._clock.now())
+        return self._sending.vendor_now()
 
     async def ask(self, asked: Call) -> Told:
         """Send a call with a permit of its own.
@@ -92,21 +91,11 @@ class Client:
 
         :raises Refused: it was not answered, or not with a success.
         """
-        told = await self.ask(asked)
-        if told.answer.klass != "ok":
-            raise Refused(told.answer)
-        return told
+        return succeeded(await self.ask(asked))
 
     async def submit(self, asked: Call, permit: Permit) -> Told:
         """Send a call with the permit that the caller has."""
-        told, again = await self._once(asked, permit, last=False)
-        if not again:
-            return told
-        try:
-            async with self._gate.enter(asked.region, asked.kind) as second:
-                return (await self._once(asked, second, last=True))[0]
-        except CircuitOpen:
-            return told
+        return await self._sending.submit(asked.region, asked.kind, permit, partial(self._attempt, asked))
 
     async def submit_anew(self, asked: Call) -> Told:
         """The same with a permit of its own, where the caller's was spent on something else; never raises."""
@@ -123,27 +112,15 @@ class Client:
         async with self._gate.enter(region, "read") as permit:
             permit.judged(Answer("never_sent", "nothing was to be sent"))
 
-    async def _once(self, asked: Call, permit: Permit, *, last: bool) -> tuple[Told, bool]:
-        """One request, judged; and whether it is worth another that is signed anew."""
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            permit.judged(refused.answer)
-            return Told(refused.answer), False
-        told = await self._wire.ask(
-            f"{self._account.lane(asked.region)}/{asked.kind if asked.service == 'ecs' else asked.service}",
-            self._signed(asked, keys),
-            lambda reply: _read(asked, reply),
-        )
-        late = told.answer.vendor_code in CLOCK
-        if told.reply is not None:
-            self.time.learn(told.reply, complained=late)
-        again = not last and told.reply is not None and await self._corrected(asked, told.answer, keys)
-        if again and late:
-            log.warning("the clock is off; the vendor's is used", seconds=round(self.time.at(0) / SECOND))
-        # A refusal that is being put right says nothing of the keys: it must not close the account off.
-        permit.judged(replace(told.answer, klass="retry") if again else told.answer)
-        return told, again
+    def _attempt(self, asked: Call, keys: Keys) -> Attempt:
+        def late(told: Told) -> bool:
+            return told.answer.vendor_code in CLOCK
+
+        async def corrected(told: Told, moved: int) -> bool:  # noqa: ARG001 - the vendor says so where it is the clock
+            return await self._corrected(asked, told.answer, keys)
+
+        pool = f"{self._account.lane(asked.region)}/{asked.kind if asked.service == 'ecs' else asked.service}"
+        return Attempt(pool, self._signed(asked, keys), partial(_read, asked), late, corrected)
 
     async def _corrected(self, asked: Call, answer: Answer, keys: Keys) -> bool:
         """Whether something that the refusal may be about is different now.
@@ -154,13 +131,11 @@ class Client:
         if answer.vendor_code == NONCE_USED:
             return asked.api != EXPORT
         if answer.vendor_code in CLOCK:
+            log.warning("the clock is off; the vendor's is used", seconds=round(self.time.at(0) / SECOND))
             return True
         if answer.klass != "auth" or answer.vendor_code.startswith(_PERMISSION):
             return False
-        try:
-            return await self._credentials.refresh(keys) != keys
-        except Refused:
-            return False
+        return await self._sending.renewed(keys)
 
     def _signed(self, asked: Call, keys: Keys) -> Request:
         where = endpoints.images if asked.service == "ecs" else endpoints.tokens
@@ -176,16 +151,6 @@ def _read(asked: Call, reply: Reply) -> Told:
         # Who may not ask for its own name may do everything else all the same.
         return told._replace(answer=replace(told.answer, klass="permanent_config"))
     return told
-
-
-def first_send(job: Job) -> int:
-    """When the first send left of which it is not known what became, by the vendor's clock."""
-    return int(job.memo.get(DOUBTED) or job.sent_at or job.created_at)
-
-
-def said_well(job: Job, reason: str) -> Answer | None:
-    """The answer of a job that succeeded; None where its last one was good, which has more to tell."""
-    return None if job.klass in ("", "ok") else Answer("ok", reason, request_id=job.request_id)
 
 
 def flat(name: str, pairs: Mapping[str, str]) -> dict[str, str]:

@@ -10,20 +10,20 @@ import hashlib
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from functools import partial
+from typing import Final
 
-import anyio
-
-from imageferry.clouds.aliyun.client import Call, Client, first_send, flat, said_well
+from imageferry.clouds.aliyun.client import Call, Client, flat
 from imageferry.clouds.aliyun.codes import COPY, ENCRYPTED, NAME_TAKEN
 from imageferry.clouds.aliyun.images import Images
+from imageferry.clouds.copying import ENDED, earlier, follow_copies, judge_copy, made_name
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.job import Job, first_send, unique_part
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
-from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Gone, Look, Lost, Permit, Progress
+from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Look, Lost, Permit, Progress
 
 LONGEST_NAME: Final = 128
 MOST_TAGS: Final = 20
@@ -32,15 +32,11 @@ TAG: Final = "imageferry-job"
 """The key of the tag that says which job a copy is of."""
 MARGIN: Final = 960 * SECOND
 """A new image may seem so much older than its request: a clock may be off by a quarter of an hour unnoticed."""
-PATIENCE: Final = 600 * SECOND
-"""How long a new image may be missing before it has been seen."""
-ENDED: Final = ("failed", "gone")
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9\u3400-\u9fff.:_-]")
 _NOT_FIRST: Final = re.compile(r"^(?![A-Za-z\u3400-\u9fff])|^(?=aliyun|acs:)", re.IGNORECASE)
 _NO_KEYS: Final = ("acs:", "aliyun")
 _NO_VALUES: Final = "acs:"
-_FOR_GOOD: Final = frozenset({"auth", "permanent_image", "permanent_config"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +53,9 @@ class Copies:
         """
         if job.attempt > 1:
             permit.judged(Answer("never_sent", "an earlier copy of this name is looked for first"))
-            earlier = await self._earlier(job)
-            if earlier is not None:
-                return earlier
+            made = await earlier(partial(self._named, job))
+            if made is not None:
+                return made
             told = await self.client.submit_anew(_call(job))
         else:
             told = await self.client.submit(_call(job), permit)
@@ -90,42 +86,16 @@ class Copies:
 
     async def follow(self, asked: Sequence[Following]) -> list[Progress]:
         """How each copy is; one destination that does not answer holds up no other. Raises only cancellation."""
-        told: list[Progress] = []
 
-        async def look_into(destination: str) -> None:
-            here = [one for one in asked if one.job.destination == destination]
-            told.extend(await self._follow_in(destination, here))
+        def judged(one: Following, look: Look) -> Progress:
+            return judge_copy(one, look, self.client.vendor_now())
 
-        async with anyio.create_task_group() as group:
-            for destination in dict.fromkeys(one.job.destination for one in asked):
-                group.start_soon(look_into, destination)
-        return told
-
-    async def _follow_in(self, destination: str, asked: Sequence[Following]) -> list[Progress]:
-        try:
-            looks = await self.images.look(destination, [one.job.task_ref for one in asked])
-        except Refused as refused:
-            return [_unseen(one.job, str(refused), refused.answer) for one in asked]
-        except CircuitOpen as error:
-            return [_unseen(one.job, str(error), None) for one in asked]
-        now = self.client.vendor_now()
-        return [_judge(one, looks[one.job.task_ref], now) for one in asked]
+        return await follow_copies(asked, self.images.look, judged)
 
     async def _named(self, job: Job) -> list[Image]:
         """Own images of the job's name that do not say that they are another's."""
         images = await self.images.named(job.destination, job.made_name)
         return [image for image in images if (image.tags or {}).get(TAG, unique_part(job.key)) == unique_part(job.key)]
-
-    async def _earlier(self, job: Job) -> Accepted | Answer | None:
-        try:
-            named = await self._named(job)
-        except Refused as refused:
-            answer = refused.answer
-            return answer if answer.klass in _FOR_GOOD else replace(answer, klass="never_sent")
-        except CircuitOpen as error:
-            return Answer("never_sent", str(error))
-        living = [image for image in named if image.state not in ENDED]
-        return Accepted(living[0].id) if living else None
 
     async def _own(self, job: Job, refusal: Answer) -> Accepted | Answer:
         """The name is taken: by our own earlier copy, then that is the copy; by another, and a person must see to it.
@@ -148,7 +118,7 @@ def freeze(job: Job, image: Image) -> Frozen:
     """Everything of the request but its client token, with a name that no other job gives."""
     wanted = _NOT_IN_NAMES.sub("-", str(job.options.get("name") or job.image_name or job.image_id))
     wanted = _NOT_FIRST.sub("image-", wanted)
-    name = f"{wanted[: LONGEST_NAME - UNIQUE_LENGTH - 1]}-{unique_part(job.key)}"
+    name = made_name(job, wanted, LONGEST_NAME)
     params = {
         "ImageId": job.image_id,
         "DestinationRegionId": job.destination,
@@ -203,34 +173,3 @@ def _accepted(told: Told) -> Accepted | Answer:
     if not made:
         return Answer("unanswered", "the answer names no new image", request_id=told.answer.request_id)
     return Accepted(str(made), told.answer.request_id)
-
-
-def _judge(asked: Following, look: Look, now: int) -> Progress:
-    job = asked.job
-    where = f"{job.task_ref} in {job.destination}"
-    if isinstance(look, Gone):
-        return _gone(asked, look, now)
-    if look.state == "failed":
-        return Progress(job.id, "failed", f"the new image {where} has failed")
-    if look.state == "pending":
-        progress = look.extra.get("progress")
-        share = "" if progress is None else f": {progress} %"
-        return Progress(job.id, "running", f"the new image {where} is not ready yet{share}", {"seen": True})
-    reason = f"the new image {where} is ready"
-    return Progress(job.id, "succeeded", reason, answer=said_well(job, reason))
-
-
-def _gone(asked: Following, look: Gone, now: int) -> Progress:
-    """One that was seen is gone at the second look; one that never was may show late."""
-    job, memo = asked.job, dict[str, Any](asked.job.memo)
-    since = int(memo.setdefault("gone", now))
-    seen = bool(memo.get("seen"))
-    late = "gone" in job.memo and (seen or asked.overdue or now - since >= PATIENCE)
-    if late:
-        return Progress(job.id, "failed", f"the new image is gone: {look.reason}")
-    return Progress(job.id, "running", f"the new image does not show: {look.reason}", memo, soon=seen)
-
-
-def _unseen(job: Job, reason: str, answer: Answer | None) -> Progress:
-    memo: Mapping[str, Any] = dict(job.memo)
-    return Progress(job.id, "running", f"the new image cannot be looked at: {reason}", memo, answer=answer)

@@ -5,14 +5,13 @@ Exports see with it and judge with it. Pure: it asks nobody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-from imageferry.clouds.aliyun.client import said_well
 from imageferry.clouds.aliyun.codes import EXPORT, classify
 from imageferry.clouds.aliyun.tasks import FAILED, FINISHED, REMOVED, Seen, Task
-from imageferry.clouds.objects import Present
+from imageferry.clouds.sights import SEEN, objects_unseen, same_twice
+from imageferry.clouds.sights import Sight as Objects
 from imageferry.clouds.wire import foreign
 from imageferry.core.answers import Answer
 from imageferry.core.job import Job
@@ -35,8 +34,6 @@ MISSING: Final = "missing"
 """How often in a row its task was missing from the list."""
 LOST: Final = "lost"
 """Since when the cloud does not know its task."""
-OBJECTS: Final = "seen"
-"""What its objects looked like at the last look."""
 
 PASSING: Final = frozenset({"retry", "throttled", "wait_image", "wait_quota"})
 """Reasons of a failed task that may be gone when it is asked for once more."""
@@ -51,23 +48,7 @@ class Sight:
     """How often in a row the list left the task out."""
     lost: bool = False
     """The cloud does not know the task, or somebody has removed it: only its objects can tell."""
-    present: Mapping[str, Present] = field(default_factory=dict)
-    keys: tuple[str, ...] = ()
-    """Keys that must be there."""
-    expected: int = 1
-    """How many objects there must be."""
-    refusal: Answer | None = None
-    """Why the storage did not let us look."""
-
-    @property
-    def whole(self) -> bool:
-        """Every object is there and holds something."""
-        return len(self.present) == len(self.keys) >= self.expected and all(e.size > 0 for e in self.present.values())
-
-    @property
-    def sizes(self) -> dict[str, list[int]]:
-        """JSON to compare with the next look's."""
-        return {key: [each.size, each.last_modified] for key, each in sorted(self.present.items())}
+    objects: Objects = field(default_factory=Objects)
 
 
 def judge(asked: Following, sight: Sight, now: int) -> Progress:
@@ -108,12 +89,12 @@ def _failed(job: Job, task: Task) -> Progress:
 def _finished(asked: Following, task: Task, sight: Sight, now: int) -> Progress:
     job = asked.job
     since = int(job.memo.get(DONE, [now])[0])
-    memo = {DONE: [since, task.created_at or 0, *task.objects], OBJECTS: sight.sizes}
-    if sight.refusal is not None:
-        return _unseen(asked, sight.refusal, memo)
-    if sight.whole:
-        return _whole(asked, sight, memo)
-    reason = f"the task has finished, but {_count(sight)}"
+    memo = {DONE: [since, task.created_at or 0, *task.objects], SEEN: sight.objects.sizes}
+    if sight.objects.refusal is not None:
+        return objects_unseen(asked, sight.objects.refusal, memo)
+    if sight.objects.whole:
+        return same_twice(asked, sight.objects, memo)
+    reason = f"the task has finished, but {sight.objects.count}"
     if asked.overdue or now - since >= PATIENCE:
         return Progress(job.id, "vanished", reason)
     return Progress(job.id, "running", reason, memo, soon=now - since < PROMPT)
@@ -123,37 +104,14 @@ def _lost(asked: Following, sight: Sight, now: int) -> Progress:
     """Nobody knows the task any more: its objects tell, and without them it is asked for once more."""
     job = asked.job
     since = int(job.memo.get(LOST, now))
-    memo = {MISSING: sight.missing, LOST: since, OBJECTS: sight.sizes}
-    if sight.refusal is not None:
-        return _unseen(asked, sight.refusal, memo)
-    if sight.whole:
-        return _whole(asked, sight, memo)
+    memo = {MISSING: sight.missing, LOST: since, SEEN: sight.objects.sizes}
+    if sight.objects.refusal is not None:
+        return objects_unseen(asked, sight.objects.refusal, memo)
+    if sight.objects.whole:
+        return same_twice(asked, sight.objects, memo)
     known = f"the task {job.task_ref} is {sight.task.status}" if isinstance(sight.task, Task) else ""
-    reason = f"{known or f'the cloud does not know the task {job.task_ref}'}, and {_count(sight)}"
+    reason = f"{known or f'the cloud does not know the task {job.task_ref}'}, and {sight.objects.count}"
     if asked.overdue or now - since >= PATIENCE:
         verdict: Final = "failed" if isinstance(sight.task, Task) and sight.task.status in REMOVED else "vanished"
         return Progress(job.id, verdict, reason)
     return Progress(job.id, "running", reason, memo)
-
-
-def _whole(asked: Following, sight: Sight, memo: Mapping[str, Any]) -> Progress:
-    """Every object is there: it must be the same twice."""
-    job, keys = asked.job, tuple(sight.present)
-    if job.memo.get(OBJECTS) != sight.sizes:
-        return Progress(job.id, "running", "every object is there; seen once", memo, keys, soon=True)
-    size = sum(each.size for each in sight.present.values())
-    reason = f"{len(keys)} object{'' if len(keys) == 1 else 's'} of {size} bytes in {job.destination}"
-    return Progress(job.id, "succeeded", reason, memo, keys, said_well(job, reason))
-
-
-def _unseen(asked: Following, refusal: Answer, memo: Mapping[str, Any]) -> Progress:
-    """The storage did not let us look: a person may put that right until the deadline."""
-    job = asked.job
-    ended = asked.overdue and refusal.klass == "permanent_config"
-    reason = f"the objects cannot be looked at: {refusal}"
-    return Progress(job.id, "failed" if ended else "running", reason, memo, answer=refusal)
-
-
-def _count(sight: Sight) -> str:
-    there = sum(each.size > 0 for each in sight.present.values())
-    return f"{there} of {max(len(sight.keys), sight.expected)} objects are there"

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from imageferry.clouds.reading import object_of
 from imageferry.ports import Sighting
 
 CLOUD: Final = "aliyun"
@@ -48,7 +49,7 @@ def sightings(envelope: Mapping[str, Any]) -> list[Sighting] | None:
     source, kind = str(envelope.get("source") or ""), str(envelope.get("type") or "")
     if source.startswith(FAMILY) and kind:
         names = ("id", "aliyunaccountid", "aliyunregionid")
-        event = _Event(_object(envelope.get("data")), *(str(envelope.get(name) or "") for name in names))
+        event = _Event(object_of(envelope.get("data")), *(str(envelope.get(name) or "") for name in names))
         if kind.endswith(CHANGED):
             return _changed(event)
         if source != SOURCE:
@@ -78,7 +79,7 @@ def _recorded(event: _Event) -> list[Sighting]:
     ours = str(record.get("serviceName") or "").lower() == SERVICE or "ecs" in str(record.get("eventSource") or "")
     if not ours or name not in STARTING or record.get("errorCode"):
         return []
-    asked = _object(record.get("requestParameters"))
+    asked = object_of(record.get("requestParameters"))
     region = str(record.get("acsRegion") or asked.get("RegionId") or event.region or "")
     if name == ACROSS:
         region = str(asked.get("DestinationRegionId") or region)
@@ -96,11 +97,11 @@ def _recorded(event: _Event) -> list[Sighting]:
 def _made(record: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> Iterator[str]:
     """Ids of the images that a call made: from its answer, else from the resources that it is about."""
     source = str(asked.get("ImageId") or "") if name == ACROSS else ""
-    answered = _ids(_object(record.get("responseElements")).get("ImageId"))
+    answered = _ids(object_of(record.get("responseElements")).get("ImageId"))
     if answered:
         yield from answered
         return
-    resources = _object(record.get("referencedResources")).get(RESOURCE)
+    resources = object_of(record.get("referencedResources")).get(RESOURCE)
     places = (resources, record.get("resourceName"), asked.get("ImageId") if name != ACROSS else None)
     yield from (each for each in next(filter(None, map(_ids, places)), []) if each != source)
 
@@ -111,7 +112,7 @@ def _made(record: Mapping[str, Any], asked: Mapping[str, Any], name: str) -> Ite
 def _noticed(event: _Event) -> list[Sighting]:
     """A notice of CloudMonitor; that a snapshot is complete names no image, and polling finds what was made of it."""
     notice = event.data
-    content = _object(notice.get("content"))
+    content = object_of(notice.get("content"))
     if notice.get("name") != STATE_CHANGE or content.get("state") != READY:
         return []
     ids = _ids(content.get("resourceId")) or _ids(notice.get("resourceId"))
@@ -124,9 +125,9 @@ def _noticed(event: _Event) -> list[Sighting]:
 
 def _changed(event: _Event) -> list[Sighting]:
     """An item of Cloud Config: its region is its own, for the event's is the service's."""
-    item = _object(event.data.get("configurationItem")) or event.data
+    item = object_of(event.data.get("configurationItem")) or event.data
     ids = _ids(item.get("resourceId"))
-    region = str(item.get("regionId") or _object(item.get("configuration")).get("RegionId") or "")
+    region = str(item.get("regionId") or object_of(item.get("configuration")).get("RegionId") or "")
     if not ids or not region or item.get("resourceType", RESOURCE) != RESOURCE:
         return []
     account = str(item.get("accountId") or event.account or "")
@@ -151,13 +152,3 @@ def _sightings(event_id: str, account: str, region: str, ids: list[str], what: s
 def _ids(place: object) -> list[str]:
     """Image ids in some place, whatever its shape."""
     return _IMAGE_ID.findall(place if isinstance(place, str) else json.dumps(place, default=str))
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    """A JSON object, also where it is written as a string; anything else is empty."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
-    return value if isinstance(value, Mapping) else {}

@@ -12,18 +12,18 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import anyio
-
-from imageferry.clouds.aliyun.client import Call, Client, first_send
+from imageferry.clouds.aliyun.client import Call, Client
 from imageferry.clouds.aliyun.codes import EXPORT
 from imageferry.clouds.aliyun.endings import DONE, FOUND, MARGIN, MISSING, PASSING, Sight, judge, remembered, why
 from imageferry.clouds.aliyun.facts import FACTS
 from imageferry.clouds.aliyun.storage import Storage
 from imageferry.clouds.aliyun.tasks import FAILED, FINISHED, REMOVED, Seen, Task, Tasks
+from imageferry.clouds.following import some_at_once
 from imageferry.clouds.objects import Missing, Present
+from imageferry.clouds.sights import Sight as Objects
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import Job, unique_part
+from imageferry.core.job import Job, first_send, unique_part
 from imageferry.core.times import SECOND
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress, Unclear
 
@@ -81,18 +81,13 @@ class Exports:
     async def follow(self, region: str, asked: Sequence[Following]) -> list[Progress]:
         """How each export is; never raises but for cancellation."""
         told = await self._told(region, [one.job for one in asked])
-        sights: dict[str, Sight] = {}
-        limiter = anyio.CapacityLimiter(AT_ONCE)
 
-        async def see(job: Job) -> None:
-            async with limiter:
-                sights[job.id] = await self._see(job, told[job.id])
+        async def see(one: Following) -> Sight:
+            return await self._see(one.job, told[one.job.id])
 
-        async with anyio.create_task_group() as group:
-            for one in asked:
-                group.start_soon(see, one.job)
+        sights = await some_at_once(AT_ONCE, asked, see)
         now = self.client.vendor_now()
-        return [judge(one, sights[one.job.id], now) for one in asked]
+        return [judge(one, sight, now) for one, sight in zip(asked, sights, strict=True)]
 
     # --- finding ---------------------------------------------------------------------------------------------------
 
@@ -149,9 +144,9 @@ class Exports:
         lost = lost or (task is not None and task.status in REMOVED)
         if not lost and task is not None and task.status != FINISHED:
             return Sight(task)
-        return await self._objects(job, task, missing, lost=lost)
+        return Sight(task, missing, lost, await self._objects(job, task))
 
-    async def _objects(self, job: Job, task: Task | None, missing: int, *, lost: bool) -> Sight:
+    async def _objects(self, job: Job, task: Task | None) -> Objects:
         """HEAD the objects that the task names, and those under our prefix where it names too few."""
         expected, prefix, region = int(job.request["objects"]), str(job.request["prefix"]), job.place.region
         keys, begun = dict.fromkeys(task.objects if task is not None else ()), _begun(job, task) - MARGIN
@@ -163,15 +158,15 @@ class Exports:
             elif keys and listed.klass == "permanent_config":
                 expected = len(keys)  # what the task names is all there is to go by
             else:
-                return Sight(task, missing, lost, expected=expected, refusal=listed)
-        present: dict[str, Present] = {}
+                return Objects(expected=expected, refusal=listed)
+        present, expected = dict[str, Present](), max(len(keys), expected)
         for key in keys:
             seen = await self.storage.head(job.destination, region, key)
             if isinstance(seen, Answer):
-                return Sight(task, missing, lost, present, tuple(keys), expected, seen)
+                return Objects(present, expected, seen)
             if not isinstance(seen, Missing) and seen.last_modified >= begun:
                 present[key] = seen
-        return Sight(task, missing, lost, present, tuple(keys), expected)
+        return Objects(present, expected)
 
 
 def freeze(job: Job, image: Image) -> Frozen:

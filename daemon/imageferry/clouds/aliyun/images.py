@@ -6,15 +6,18 @@ images.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 
-from imageferry.clouds.aliyun.answers import listed, rows, whole
+from imageferry.clouds.aliyun.answers import listed, rows
 from imageferry.clouds.aliyun.client import Call, Client
 from imageferry.clouds.aliyun.codes import NO_SUCH_IMAGE
+from imageferry.clouds.batches import Resting
+from imageferry.clouds.reading import whole
+from imageferry.clouds.states import States
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
@@ -57,11 +60,10 @@ class Images:
 
     def __init__(self, client: Client, clock: Clock, account: str) -> None:
         self._client = client
-        self._clock = clock
         self._account = account
         self._most = PAGE
-        self._resting: dict[tuple[str, str], float] = {}
-        self._strange: set[str] = set()
+        self._resting = Resting(clock)
+        self._states = States(STATES)
 
     async def look(self, region: str, ids: Sequence[str]) -> dict[str, Look]:
         """An answer for every id: one that is left out of an answer, or alone is refused, is gone.
@@ -71,15 +73,14 @@ class Images:
         """
         found: dict[str, Image] = {}
         asked = list(dict.fromkeys(ids))
-        resting = [each for each in asked if self._rests(region, each)]
+        resting = self._resting.among(region, asked)
         rest = [each for each in asked if each not in resting]
         while rest:
             some, rest = rest[: self._most], rest[self._most :]
             found |= await self._batch(region, some)
         for each in resting:
             found |= await self._batch(region, [each])
-        for each in found:
-            self._resting.pop((region, each), None)
+        self._resting.drop(region, found)
         return {each: found.get(each) or Gone(f"the cloud does not have {each} in {region}") for each in asked}
 
     async def page(self, region: str, marker: str | None = None) -> ImagePage:
@@ -118,7 +119,7 @@ class Images:
         if not _about_ids(told.answer, ids):
             raise Refused(told.answer)
         if len(ids) == 1:
-            self._rest(region, ids)
+            self._resting.add(region, ids)
             return {}
         found: dict[str, Image] = {}
         resting = len(self._resting)
@@ -137,20 +138,8 @@ class Images:
         return [self._image(region, row) for row in listed(told, "Images", "Image") if row.get("ImageId")]
 
     def _image(self, region: str, row: Mapping[str, Any]) -> Image:
-        state = str(row.get("Status"))
-        if state not in STATES and state not in self._strange:
-            self._strange.add(state)
-            log.warning("image state is not known; taken as not ready yet", state=state[:64])
+        self._states.note(str(row.get("Status")))
         return to_image(row, Place("aliyun", self._account, region))
-
-    def _rests(self, region: str, image_id: str) -> bool:
-        return self._resting.get((region, image_id), 0.0) > self._clock.monotonic()
-
-    def _rest(self, region: str, ids: Iterable[str]) -> None:
-        until = self._clock.monotonic() + REST
-        self._resting |= {(region, each): until for each in ids}
-        while len(self._resting) > MOST_RESTING:
-            del self._resting[next(iter(self._resting))]
 
 
 def to_image(row: Mapping[str, Any], place: Place) -> Image:

@@ -13,13 +13,24 @@ from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final, NamedTuple
 
-from imageferry.clouds.aliyun.answers import Fault, fault, whole
+from imageferry.clouds.aliyun.answers import Fault, fault
 from imageferry.clouds.aliyun.client import Client
 from imageferry.clouds.aliyun.images import moment
 from imageferry.clouds.aliyun.sign import UNSIGNED, Stored, key_text, storage_authorization, storage_query_text
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.objects import HEAD_BUCKET, HEAD_OBJECT, POOL, Missing, Present, Seen, seen_bucket
-from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign, http_date
+from imageferry.clouds.objects import (
+    HEAD_BUCKET,
+    HEAD_OBJECT,
+    POOL,
+    Present,
+    Seen,
+    base_of,
+    host_of,
+    seen,
+    seen_bucket,
+)
+from imageferry.clouds.reading import whole
+from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer, AnswerClass
 from imageferry.core.times import SECOND
@@ -63,24 +74,16 @@ class Storage:
 
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the bucket."""
-        told = await self._ask(HEAD_OBJECT, Stored("HEAD", bucket, key, {}), region)
-        if told.reply is None or told.answer.klass != "ok":
-            return told.answer
-        if told.reply.status == _MISSING:
-            return Missing(told.answer.request_id)
-        headers = told.reply.headers
-        size, modified = whole(headers.get("content-length", "")), http_date(headers.get("last-modified", ""))
-        if size is None or modified is None:
-            return Answer("retry", "the storage's answer lacks size or date", request_id=told.answer.request_id)
-        return Present(size, modified, headers.get("etag", ""))
+        return seen(await self._ask(HEAD_OBJECT, Stored("HEAD", bucket, key, {}), region))
 
     async def bucket(self, bucket: str, region: str) -> Bucket:
         """Look at a bucket.
 
         :raises Refused: it was not answered, or not let in.
         """
-        seen = seen_bucket(await self._ask(HEAD_BUCKET, Stored("HEAD", bucket, "", {}), region), "x-oss-bucket-region")
-        return seen._replace(region=seen.region.removeprefix("oss-"))
+        told = await self._ask(HEAD_BUCKET, Stored("HEAD", bucket, "", {}), region)
+        found = seen_bucket(told, "x-oss-bucket-region")
+        return found._replace(region=found.region.removeprefix("oss-"))
 
     async def list(self, bucket: str, region: str, prefix: str) -> Listed | Answer:
         """The objects whose key begins so, the first hundred."""
@@ -103,7 +106,7 @@ class Storage:
         return await self._credentials.signing(send)
 
     def _signed(self, api: str, asked: Stored, region: str, keys: Keys) -> Request:
-        base = self._endpoint.replace("{bucket}", asked.bucket).replace("{region}", region).rstrip("/")
+        base = base_of(self._endpoint, asked.bucket, region)
         now = datetime.fromtimestamp(self._client.vendor_now() // SECOND, UTC)
         headers = {
             "x-oss-content-sha256": UNSIGNED,
@@ -114,7 +117,7 @@ class Storage:
         proof = storage_authorization(request, region, keys.id, keys.secret)
         query = f"?{storage_query_text(asked.query)}" if asked.query else ""
         sent = {
-            "host": base.partition("://")[2].partition("/")[0],
+            "host": host_of(base),
             "date": format_datetime(now, usegmt=True),
             **headers,
             "authorization": proof,

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 import structlog
 
-from imageferry.clouds.aliyun.answers import listed, rows, whole
+from imageferry.clouds.aliyun.answers import listed, rows
 from imageferry.clouds.aliyun.client import Call, Client
 from imageferry.clouds.aliyun.codes import EXPORT, NO_SUCH_TASK
 from imageferry.clouds.aliyun.images import moment
 from imageferry.clouds.aliyun.sign import timestamp
+from imageferry.clouds.reading import whole
 from imageferry.core.answers import Answer
 from imageferry.errors import CircuitOpen, Refused
 

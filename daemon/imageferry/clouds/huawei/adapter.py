@@ -10,15 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-import anyio
-
 from imageferry.clouds.credentials import Around, Credentials
+from imageferry.clouds.following import by_action
 from imageferry.clouds.huawei import copies, exports, jobs, projects
 from imageferry.clouds.huawei.client import Client
 from imageferry.clouds.huawei.credentials import ASSUME, SOURCES
 from imageferry.clouds.huawei.facts import EXPORT_VERSION, FACTS
 from imageferry.clouds.huawei.images import LIST, Images
 from imageferry.clouds.huawei.inquiries import Inquiries
+from imageferry.clouds.huawei.listings import Listings
 from imageferry.clouds.huawei.storage import Storage
 from imageferry.clouds.objects import HEAD_OBJECT
 from imageferry.clouds.wire import Wire
@@ -47,8 +47,9 @@ class HuaweiCloud:
         self._images = Images(self._client, account.name)
         asking, cadence = jobs.Jobs(self._client), account.polls.tasks
         storage = Storage(account, self._wire, credentials, self._client.vendor_now)
+        listings = Listings(self._images, self._client.vendor_now, cadence)
         self._exports = exports.Exports(self._client, asking, storage, cadence)
-        self._copies = copies.Copies(self._client, self._images, asking, cadence)
+        self._copies = copies.Copies(self._client, self._images, asking, listings, cadence)
         self.inquiries = Inquiries(self._client, storage)
 
     def vendor_time(self, now: int) -> int:
@@ -79,18 +80,7 @@ class HuaweiCloud:
 
     async def follow(self, region: str, jobs: Sequence[Following]) -> Sequence[Progress]:  # noqa: ARG002 - every job says it
         """How running jobs are; what could not be told of one job keeps it running, with the reason."""
-        told: list[Progress] = []
-
-        async def follow_exports() -> None:
-            told.extend(await self._exports.follow([one for one in jobs if one.job.action == "export"]))
-
-        async def follow_copies() -> None:
-            told.extend(await self._copies.follow([one for one in jobs if one.job.action == "copy"]))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(follow_exports)
-            group.start_soon(follow_copies)
-        return told
+        return await by_action(jobs, exports=self._exports.follow, copies=self._copies.follow)
 
     async def aclose(self) -> None:
         """Close every connection."""

@@ -5,17 +5,13 @@ The client reads every reply with it. Pure; what a code means stands in ``codes`
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from imageferry.clouds.huawei.codes import ABOUT_RUNNING, by_status, classify
-from imageferry.clouds.wire import Reply, Told, foreign, http_date
+from imageferry.clouds.reading import json_object, retry_after
+from imageferry.clouds.wire import Reply, Told, foreign
 from imageferry.core.answers import Answer
-from imageferry.core.times import SECOND
-
-LONGEST_WAIT: Final = 3600.0
-"""Seconds of a Retry-After that are believed."""
 
 _ENVELOPES: Final = (("error_code", "error_msg"), ("errorCode", "errorMsg"), ("code", "message"))
 _DEEPEST: Final = 4
@@ -35,7 +31,7 @@ class Fault(NamedTuple):
 
 def read(reply: Reply, *, submits: bool, advice: str) -> Told:
     """Judge a reply; the content of a success is its JSON object."""
-    data = json_of(reply.body)
+    data = json_object(reply.body)
     request_id = _request_id(reply, data)
     if reply.status < _MULTIPLE:
         inner = (data or {}).get("error")
@@ -67,15 +63,6 @@ def fault(data: Mapping[str, Any], depth: int = 0) -> Fault:
     return Fault()
 
 
-def json_of(body: bytes) -> Mapping[str, Any] | None:
-    """A body's JSON object; None where it is none."""
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
 def _refusal(reply: Reply, wrong: Fault, request_id: str, advice: str) -> Answer:
     message = wrong.message
     if _ECHO in message:
@@ -89,17 +76,6 @@ def _refusal(reply: Reply, wrong: Fault, request_id: str, advice: str) -> Answer
         retry_after=retry_after(reply),
         about_running=wrong.code in ABOUT_RUNNING,
     )
-
-
-def retry_after(reply: Reply) -> float | None:
-    """Seconds, however the header writes them."""
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text), LONGEST_WAIT)
-    until, now = http_date(text), http_date(reply.headers.get("date", ""))
-    if until is None or now is None:
-        return None
-    return min(max(0.0, (until - now) / SECOND), LONGEST_WAIT)
 
 
 def _request_id(reply: Reply, data: Mapping[str, Any] | None) -> str:

@@ -10,19 +10,22 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal
 
 import structlog
 
+from imageferry.clouds.copying import unsent
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.huawei.answers import read
 from imageferry.clouds.huawei.codes import not_proven
 from imageferry.clouds.huawei.endpoints import identity, tokens
 from imageferry.clouds.huawei.projects import ACTION, Projects
 from imageferry.clouds.huawei.sign import Signable, authorization, date_text, path_text, query_text
-from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire
+from imageferry.clouds.sending import Attempt, Sending, succeeded
+from imageferry.clouds.wire import Reply, Request, Told, Wire
 from imageferry.core.account import Account
-from imageferry.core.answers import Answer, AnswerClass
+from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
@@ -33,7 +36,6 @@ CLOCK_OFF: Final = 60 * SECOND
 LOCKED: Final = "reach the limit"
 """In the message of a refusal: the key is locked for some minutes after bad signatures."""
 
-_FOR_GOOD: Final[frozenset[AnswerClass]] = frozenset({"auth", "permanent_image", "permanent_config"})
 
 log = structlog.get_logger(__name__)
 
@@ -65,15 +67,13 @@ class Client:
     def __init__(self, account: Account, gate: Gate, clock: Clock, wire: Wire, credentials: Credentials) -> None:
         self._account = account
         self._gate = gate
-        self._clock = clock
-        self._wire = wire
-        self._credentials = credentials
-        self.time = VendorTime()
+        self._sending = Sending(gate, clock, wire, credentials)
+        self.time = self._sending.time
         self.projects = Projects(account, self._list_projects)
 
     def vendor_now(self) -> int:
         """The time by the vendor's clock."""
-        return self.time.at(self._clock.now())
+        return self._sending.vendor_now()
 
     async def ask(self, asked: Call) -> Told:
         """Send a call with a permit of its own.
@@ -90,10 +90,7 @@ class Client:
 
         :raises Refused: it was not answered, or not with a success.
         """
-        told = await self.ask(asked)
-        if told.answer.klass != "ok":
-            raise Refused(told.answer)
-        return told
+        return succeeded(await self.ask(asked))
 
     async def submit(self, asked: Call, permit: Permit) -> Told:
         """Send a call with the permit that the caller has; never raises but for cancellation."""
@@ -122,48 +119,29 @@ class Client:
         return await self.read(call)
 
     async def _send(self, asked: Call, project: str, permit: Permit) -> Told:
-        told, again = await self._once(asked, project, permit, last=False)
-        if not again:
-            return told
-        try:
-            async with self._gate.enter(asked.region, asked.kind) as second:
-                return (await self._once(asked, project, second, last=True))[0]
-        except CircuitOpen:
-            return told
+        return await self._sending.submit(asked.region, asked.kind, permit, partial(self._attempt, asked, project))
 
-    async def _once(self, asked: Call, project: str, permit: Permit, *, last: bool) -> tuple[Told, bool]:
-        """One request, judged; and whether it is worth another that is signed anew."""
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            permit.judged(refused.answer)
-            return Told(refused.answer), False
-        before = self.time.at(0)
-        told = await self._wire.ask(
-            f"{self._account.lane(asked.region)}/{asked.kind if asked.service == 'image' else asked.service}",
-            self._signed(asked, project, keys),
-            lambda reply: _read(asked, reply),
-        )
-        unproven = told.reply is not None and not_proven(told.answer.vendor_code, told.reply.status)
-        if told.reply is not None:
-            self.time.learn(told.reply, complained=unproven)
-        again = not last and unproven and await self._corrected(told.answer, keys, before)
-        # A refusal that is being put right says nothing of the keys: it must not close the account off.
-        permit.judged(replace(told.answer, klass="retry") if again else told.answer)
-        return told, again
+    def _attempt(self, asked: Call, project: str, keys: Keys) -> Attempt:
+        def unproven(told: Told) -> bool:
+            return told.reply is not None and not_proven(told.answer.vendor_code, told.reply.status)
 
-    async def _corrected(self, answer: Answer, keys: Keys, before: int) -> bool:
+        async def corrected(told: Told, moved: int) -> bool:
+            return unproven(told) and await self._corrected(told.answer, keys, moved)
+
+        pool = f"{self._account.lane(asked.region)}/{asked.kind if asked.service == 'image' else asked.service}"
+        return Attempt(pool, self._signed(asked, project, keys), partial(_read, asked), unproven, corrected)
+
+    async def _corrected(self, answer: Answer, keys: Keys, moved: int) -> bool:
         """Whether something that the refusal may be about is different now."""
-        locked = LOCKED in answer.message
-        off = self.time.at(0) - before
-        if abs(off) > CLOCK_OFF and not locked:
-            log.warning("the clock is off; the vendor's is used", seconds=round(off / SECOND))
-            return True
+        if LOCKED not in answer.message:
+            if abs(moved) > CLOCK_OFF:
+                log.warning("the clock is off; the vendor's is used", seconds=round(moved / SECOND))
+                return True
+            return await self._sending.renewed(keys)
         try:
-            fresh = await self._credentials.refresh(keys)
+            return (await self._sending.credentials.refresh(keys)).id != keys.id
         except Refused:
             return False
-        return fresh.id != keys.id if locked else fresh != keys
 
     def _endpoint(self, asked: Call) -> str:
         if asked.service == "identity":
@@ -201,8 +179,3 @@ def _read(asked: Call, reply: Reply) -> Told:
 def body_of(params: Mapping[str, Any]) -> str:
     """A request's body as text, to be frozen."""
     return json.dumps(params)
-
-
-def unsent(answer: Answer) -> Answer:
-    """What a read that failed before a submit means for the submit: it was not sent, unless it never can be."""
-    return answer if answer.klass in _FOR_GOOD else replace(answer, klass="never_sent")

@@ -7,20 +7,22 @@ list of the newest images there tells of many copies, so that jobs are asked abo
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
-import anyio
-
+from imageferry.clouds.copying import ENDED, copy_unseen, earlier, made_name, own_earlier
+from imageferry.clouds.following import in_groups, some_at_once
 from imageferry.clouds.huawei.chances import ended_badly, second_chance
-from imageferry.clouds.huawei.client import Call, Client, body_of, unsent
+from imageferry.clouds.huawei.client import Call, Client, body_of
 from imageferry.clouds.huawei.codes import NAME_TAKEN
 from imageferry.clouds.huawei.images import Images
 from imageferry.clouds.huawei.jobs import Jobs, JobState
+from imageferry.clouds.huawei.listings import Listings, Target
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.job import Job
 from imageferry.core.times import SECOND
 from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress
@@ -31,12 +33,8 @@ MARGIN: Final = 60 * SECOND
 """A new image may be this much older than its request, by the vendor's clocks."""
 IMAGE: Final = "image:"
 """A task reference without a job's id; behind it the new image's."""
-ENDED: Final = frozenset({"failed", "gone"})
-"""States of an image that comes to nothing."""
 AT_ONCE: Final = 8
 """Jobs asked about at once."""
-FRESH: Final = 10
-"""A list is used again for this part of a running task's base cadence."""
 CHECK_EVERY: Final = 20
 """How many base cadences pass between two questions about a job whose image does not show."""
 GRACE: Final = 2
@@ -54,23 +52,6 @@ _FROM_IMAGE: Final = "image,"
 _FORBIDDEN: Final = re.compile(r"[^A-Za-z0-9\u3400-\u9fff ._-]")
 
 
-class Target(NamedTuple):
-    """Where copies go."""
-
-    region: str
-    project: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Listing:
-    """The newest images of a target, and when they were listed, by the vendor's clock."""
-
-    at: int
-    images: Mapping[str, Image]
-    sought: frozenset[str]
-    """The names that were looked for; of others it does not say that they are not there."""
-
-
 @dataclass(frozen=True, slots=True)
 class Copies:
     """One account's copies."""
@@ -78,10 +59,9 @@ class Copies:
     client: Client
     images: Images
     jobs: Jobs
+    listings: Listings
     cadence: float
     """The base cadence of a running task, seconds."""
-    _listings: dict[Target, _Listing] = field(default_factory=dict)
-    _locks: dict[Target, anyio.Lock] = field(default_factory=dict)
 
     async def submit(self, job: Job, permit: Permit) -> Accepted | Answer:
         """Send the frozen request once; a later life of a job first looks for what an earlier one has made."""
@@ -95,14 +75,16 @@ class Copies:
         )
         if job.attempt > 1:
             permit.judged(Answer("never_sent", "an earlier copy of this name is looked for first"))
-            earlier = await self._earlier(job)
-            if earlier is not None:
-                return earlier
+            made = await earlier(partial(self._named, job), IMAGE)
+            if made is not None:
+                return made
             told = await self.client.submit_anew(call)
         else:
             told = await self.client.submit(call, permit)
         if told.answer.vendor_code in NAME_TAKEN:
-            return await self._own(job, told.answer)
+            named = partial(self.images.named, *_target(job), job.made_name)
+            ours = partial(_copied_from, job)
+            return await own_earlier(told.answer, named, ours, reference=IMAGE, shows_late=True)
         if told.answer.klass != "ok":
             return second_chance(job, told.answer)
         task = told.content.get("job_id")
@@ -129,18 +111,7 @@ class Copies:
 
     async def follow(self, asked: Sequence[Following]) -> list[Progress]:
         """How each copy is; one target that does not answer holds up no other. Raises only cancellation."""
-        told: list[Progress] = []
-        groups: dict[Target, list[Following]] = {}
-        for one in asked:
-            groups.setdefault(_target(one.job), []).append(one)
-
-        async def look_into(target: Target) -> None:
-            told.extend(await self._follow_in(target, groups[target]))
-
-        async with anyio.create_task_group() as group:
-            for target in groups:
-                group.start_soon(look_into, target)
-        return told
+        return await in_groups(asked, _target, self._follow_in)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -149,71 +120,17 @@ class Copies:
         images = await self.images.named(*_target(job), job.made_name)
         return [image for image in images if _copied_from(job, image)]
 
-    async def _earlier(self, job: Job) -> Accepted | Answer | None:
-        try:
-            named = await self._named(job)
-        except Refused as refused:
-            return unsent(refused.answer)
-        except CircuitOpen as error:
-            return Answer("never_sent", str(error))
-        living = [image for image in named if image.state not in ENDED]
-        return Accepted(f"{IMAGE}{living[0].id}") if living else None
-
-    async def _own(self, job: Job, refusal: Answer) -> Accepted | Answer:
-        """The name is taken: by our own earlier copy, then that is the copy; by another, and a person must see to it.
-
-        A name that no list shows yet leaves it open whose it is.
-        """
-        try:
-            named = await self.images.named(*_target(job), job.made_name)
-        except (Refused, CircuitOpen) as error:
-            return replace(refusal, klass="retry", message=f"{refusal.message}; whose it is was not answered: {error}")
-        for image in named:
-            if _copied_from(job, image) and image.state not in ENDED:
-                return Accepted(f"{IMAGE}{image.id}", refusal.request_id)
-        if not named:
-            return replace(refusal, klass="retry", message=f"{refusal.message}; no list shows whose it is yet")
-        return refusal
-
     async def _follow_in(self, target: Target, asked: Sequence[Following]) -> list[Progress]:
         try:
-            shown = await self._listed(target, [one.job for one in asked])
-        except Refused as refused:
-            return [_unseen(one.job, str(refused), refused.answer) for one in asked]
-        except CircuitOpen as error:
-            return [_unseen(one.job, str(error), None) for one in asked]
-        told: list[Progress] = []
-        limiter = anyio.CapacityLimiter(AT_ONCE)
+            since = min(self._started(one.job) for one in asked) - MARGIN
+            shown = await self.listings.shown(target, {one.job.made_name for one in asked}, since)
+        except (Refused, CircuitOpen) as error:
+            return [copy_unseen(one.job, error) for one in asked]
 
-        async def look_into(one: Following) -> None:
-            async with limiter:
-                told.append(await self._follow(one, target, shown.get(one.job.made_name)))
+        async def look_into(one: Following) -> Progress:
+            return await self._follow(one, target, shown.get(one.job.made_name))
 
-        async with anyio.create_task_group() as group:
-            for one in asked:
-                group.start_soon(look_into, one)
-        return told
-
-    async def _listed(self, target: Target, jobs: Sequence[Job]) -> Mapping[str, Image]:
-        """The images of these names that are there; a list that is young enough is used again."""
-        async with self._locks.setdefault(target, anyio.Lock()):
-            last, now = self._listings.get(target), self.client.vendor_now()
-            young = last is not None and 0 <= now - last.at < self.cadence * SECOND / FRESH
-            names = frozenset(job.made_name for job in jobs)
-            if last is None or not young or not last.sought >= names:
-                sought = names | last.sought if last is not None and young else names
-                since = min(self._started(job) for job in jobs) - MARGIN
-                images = await self._ask(target, sought, since)
-                last = self._listings[target] = _Listing(now, {image.name or "": image for image in images}, sought)
-            return last.images
-
-    async def _ask(self, target: Target, names: frozenset[str], since: int) -> list[Image]:
-        """Of several that have one name, the last is the one that counts: the oldest that lives."""
-        if len(names) == 1:
-            images = await self.images.named(*target, *names)
-        else:
-            images = await self.images.newest(*target, names, since)
-        return sorted(images, key=lambda image: (image.state not in ENDED, -(image.created_at or 0)))
+        return await some_at_once(AT_ONCE, asked, look_into)
 
     def _started(self, job: Job) -> int:
         return self.client.time.at(job.created_at if job.submitted_at is None else job.submitted_at)
@@ -227,10 +144,8 @@ class Copies:
             if image is None and not self._wants_job(one):
                 return Progress(one.job.id, "running", "the new image does not show yet", dict(one.job.memo))
             state = await self._job(one.job)
-        except Refused as refused:
-            return _unseen(one.job, str(refused), refused.answer)
-        except CircuitOpen as error:
-            return _unseen(one.job, str(error), None)
+        except (Refused, CircuitOpen) as error:
+            return copy_unseen(one.job, error)
         return self._judge(one, image, state)
 
     async def _by_id(self, job: Job, target: Target) -> Image | None:
@@ -285,7 +200,7 @@ class Copies:
 def freeze(job: Job, image: Image) -> Frozen:
     """The exact body, with a name that no other job gives."""
     wanted = _FORBIDDEN.sub("-", str(job.options.get("name") or job.image_name or job.image_id)).strip() or "image"
-    name = f"{wanted[: LONGEST_NAME - UNIQUE_LENGTH - 1]}-{unique_part(job.key)}"
+    name = made_name(job, wanted, LONGEST_NAME)
     project = str(job.options.get("project") or job.destination)
     params = {
         "name": name,
@@ -326,7 +241,3 @@ def _shown(one: Following, image: Image) -> Progress:
     reason = f"the new image {where} is ready"
     # An earlier look that was refused must not be what the job ends with.
     return Progress(job.id, "succeeded", reason, memo, answer=Answer("ok", reason, request_id=job.request_id))
-
-
-def _unseen(job: Job, reason: str, answer: Answer | None) -> Progress:
-    return Progress(job.id, "running", f"the new image cannot be looked at: {reason}", dict(job.memo), answer=answer)

@@ -17,6 +17,7 @@ from imageferry.clouds.huawei.codes import not_proven
 from imageferry.clouds.huawei.endpoints import identity, tokens
 from imageferry.clouds.huawei.sign import Signable, authorization, date_text
 from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, small_file
+from imageferry.clouds.reading import whole
 from imageferry.clouds.roles import Fault, clock_is_off, send, taking
 from imageferry.clouds.wire import Reply, Request, foreign
 from imageferry.core.account import Role
@@ -163,7 +164,8 @@ async def _token(path: Path, name: str) -> str:
 
 
 def _seconds(text: str) -> int:
-    return int(text) if text.isascii() and text.isdecimal() else 3600
+    seconds = whole(text)
+    return 3600 if seconds is None else seconds
 
 
 # --- asking --------------------------------------------------------------------------------------------------------

@@ -7,11 +7,11 @@ taken from the envelope where that has one, and else the project stands in its p
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from imageferry.clouds.reading import object_of
 from imageferry.ports import Sighting
 
 CLOUD: Final = "huawei"
@@ -62,7 +62,7 @@ def _event(envelope: Mapping[str, Any]) -> _Event | None:
     if isinstance(source, str) and source.startswith(FAMILY):
         if source != SOURCE or str(envelope.get("type") or "").rpartition(":")[2] not in KINDS:
             return _Event({})
-        trace = _object(envelope.get("data"))
+        trace = object_of(envelope.get("data"))
         if not trace:
             raise ValueError(f"the {envelope.get('type')} event carries no trace in data")
         return _Event(_unwrapped(trace), str(envelope.get("id") or ""), str(envelope.get("region") or ""))
@@ -74,7 +74,7 @@ def _event(envelope: Mapping[str, Any]) -> _Event | None:
 
 def _unwrapped(data: Mapping[str, Any]) -> Mapping[str, Any]:
     """FunctionGraph puts a trace under ``cts``."""
-    return _object(data.get("cts")) if "cts" in data and "trace_name" not in data else data
+    return object_of(data.get("cts")) if "cts" in data and "trace_name" not in data else data
 
 
 def _message(envelope: Mapping[str, Any]) -> list[Sighting]:
@@ -86,7 +86,7 @@ def _message(envelope: Mapping[str, Any]) -> list[Sighting]:
     if envelope["type"] != _NOTIFICATION:
         return []
     event_id, text = str(envelope.get("message_id") or ""), envelope.get("message")
-    trace = _object(text)
+    trace = object_of(text)
     if trace:
         event = _event(trace)
         return [] if event is None else _seen(_Event(event.trace, event.id or event_id, event.region or region))
@@ -103,7 +103,7 @@ def _seen(event: _Event) -> list[Sighting]:
     trace = event.trace
     if trace.get("service_type") != SERVICE or trace.get("trace_name") not in STARTING or not _succeeded(trace):
         return []
-    name, answer = trace["trace_name"], _object(trace.get("response"))
+    name, answer = trace["trace_name"], object_of(trace.get("response"))
     ids = list(dict.fromkeys(_ids(trace, answer)))
     if not ids:
         if answer.get("job_id") or name == "copyImage":
@@ -130,7 +130,7 @@ def _sightings(event_id: str, account: str | None, region: str, ids: list[str]) 
 
 def _succeeded(trace: Mapping[str, Any]) -> bool:
     rating = str(trace.get("trace_rating") or trace.get("trace_status") or "")
-    status = str(_object(trace.get("response")).get("status") or "").lower()
+    status = str(object_of(trace.get("response")).get("status") or "").lower()
     code = str(trace.get("code") or "")
     refused = code.isascii() and code.isdecimal() and int(code) >= _ERROR
     return rating.lower() in _NORMAL and not refused and not status.startswith(("fail", "error"))
@@ -140,14 +140,14 @@ def _ids(trace: Mapping[str, Any], answer: Mapping[str, Any]) -> Iterator[str]:
     """The new images: those of the job's answer, else the one that the trace is about."""
     named = list(_of_job(answer))
     if not named and trace["trace_name"] != "copyImage":
-        about = (answer.get("image_id"), trace.get("resource_id"), _object(trace.get("request")).get("image_id"))
+        about = (answer.get("image_id"), trace.get("resource_id"), object_of(trace.get("request")).get("image_id"))
         named = [str(each) for each in about if each][:1]
     return (each for each in named if _IMAGE_ID.fullmatch(each))
 
 
 def _of_job(document: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
     """The images that a job's document names; those of the jobs below it only where it names none itself."""
-    entities = _object(document.get("entities"))
+    entities = object_of(document.get("entities"))
     if entities.get("image_id"):
         yield str(entities["image_id"])
         return
@@ -160,7 +160,7 @@ def _of_job(document: Mapping[str, Any], depth: int = 0) -> Iterator[str]:
 def _region(event: _Event, answer: Mapping[str, Any]) -> str | None:
     """Where the image is; None for a copy into a region that is not named."""
     trace = event.trace
-    target = str(_object(trace.get("request")).get("region") or "")
+    target = str(object_of(trace.get("request")).get("region") or "")
     if trace["trace_name"] == "copyImage" and (target or answer.get("job_type") in _ACROSS):
         return target or None
     given = str(trace.get("region") or event.region or "")
@@ -169,16 +169,6 @@ def _region(event: _Event, answer: Mapping[str, Any]) -> str | None:
 
 
 def _account(trace: Mapping[str, Any]) -> str | None:
-    user = _object(trace.get("user"))
-    found = trace.get("domain_id") or _object(user.get("domain")).get("id") or user.get("account_id")
+    user = object_of(trace.get("user"))
+    found = trace.get("domain_id") or object_of(user.get("domain")).get("id") or user.get("account_id")
     return str(found) if found else None
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    """A JSON object, also where it is written as a string; anything else is empty."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
-    return value if isinstance(value, Mapping) else {}

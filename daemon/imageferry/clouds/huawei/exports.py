@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import anyio
-
+from imageferry.clouds.following import answer_of, some_at_once
 from imageferry.clouds.huawei.chances import ended_badly, second_chance
 from imageferry.clouds.huawei.client import Call, Client, body_of
 from imageferry.clouds.huawei.codes import OBJECT_EXISTS, TOO_LARGE
@@ -20,6 +19,7 @@ from imageferry.clouds.huawei.facts import FACTS, LARGEST_NORMAL_GIB
 from imageferry.clouds.huawei.jobs import Jobs, JobState
 from imageferry.clouds.huawei.storage import Storage
 from imageferry.clouds.objects import Missing, Present
+from imageferry.clouds.sights import SEEN, objects_unseen
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
 from imageferry.core.job import Job, unique_part
@@ -46,8 +46,6 @@ DONE: Final = "done"
 """When its job was first seen to have succeeded."""
 UNKNOWN: Final = "unknown"
 """The cloud does not know its job any more."""
-SEEN: Final = "seen"
-"""What its object looked like at the last look."""
 
 _QUICK_FORMAT: Final = "zvhd2"
 
@@ -112,17 +110,7 @@ class Exports:
 
     async def follow(self, asked: Sequence[Following]) -> list[Progress]:
         """How each export is; never raises but for cancellation."""
-        told: list[Progress] = []
-        limiter = anyio.CapacityLimiter(AT_ONCE)
-
-        async def look_into(one: Following) -> None:
-            async with limiter:
-                told.append(await self._follow(one))
-
-        async with anyio.create_task_group() as group:
-            for one in asked:
-                group.start_soon(look_into, one)
-        return told
+        return await some_at_once(AT_ONCE, asked, self._follow)
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -158,10 +146,9 @@ class Exports:
         if self._wants_job(one, sight):
             try:
                 state = await self.jobs.ask(job.place.region, job.task_ref)
-            except Refused as refused:
-                return _unheard(job, str(refused), refused.answer)
-            except CircuitOpen as error:
-                return _unheard(job, str(error), None)
+            except (Refused, CircuitOpen) as error:
+                reason = f"the job's state was not told: {error}"
+                return Progress(job.id, "running", reason, dict(job.memo), answer=answer_of(error))
             job = replace(job, memo=_noted(job, state, self.client.vendor_now()))
         return self._judge(Following(job, one.overdue), sight, state)
 
@@ -185,7 +172,8 @@ class Exports:
         if state is not None and state.status == "failed":
             return ended_badly(job, state)
         if sight.refusal is not None:
-            return _unseen(one, sight.refusal)
+            what = "the job succeeded, but the object" if DONE in job.memo else "the object"
+            return objects_unseen(one, sight.refusal, dict(job.memo), what)
         if sight.whole:
             return _at_the_end(job, sight)
         memo = {name: value for name, value in job.memo.items() if name != SEEN}
@@ -236,18 +224,6 @@ def _noted(job: Job, state: JobState, now: int) -> dict[str, Any]:
     if state.status == "unknown":
         memo[UNKNOWN] = True
     return memo
-
-
-def _unheard(job: Job, reason: str, answer: Answer | None) -> Progress:
-    return Progress(job.id, "running", f"the job's state was not told: {reason}", dict(job.memo), answer=answer)
-
-
-def _unseen(one: Following, refusal: Answer) -> Progress:
-    """The storage did not let us look: a person may put that right until the deadline."""
-    done = "the job succeeded, but " if DONE in one.job.memo else ""
-    reason = f"{done}the object cannot be looked at: {refusal}"
-    ended = one.overdue and refusal.klass == "permanent_config"
-    return Progress(one.job.id, "failed" if ended else "running", reason, dict(one.job.memo), answer=refusal)
 
 
 def _at_the_end(job: Job, sight: Sight) -> Progress:

@@ -5,15 +5,17 @@ The adapter looks with it, exports and copies follow with it. It changes nothing
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from imageferry.clouds.huawei.client import Call, Client
+from imageferry.clouds.reading import moment, whole
+from imageferry.clouds.states import States
 from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
-from imageferry.core.times import parse_rfc3339
 from imageferry.errors import Refused
 from imageferry.ports import Gone, ImagePage, Look
 
@@ -54,13 +56,49 @@ Query = tuple[tuple[str, str], ...]
 log = structlog.get_logger(__name__)
 
 
+class Page(NamedTuple):
+    """One answer of a list."""
+
+    images: list[Image]
+    marker: str
+    """Of the next page; empty: there is none."""
+
+
+class Pages:
+    """A list that is read page by page; one that goes in a circle comes to an end."""
+
+    def __init__(self, ask: Callable[[str], Awaitable[Page]]) -> None:
+        """``ask``: the page behind a marker."""
+        self._ask = ask
+        self._marker = ""
+        self._markers: set[str] = set()
+
+    @property
+    def over(self) -> bool:
+        """Whether there are no more."""
+        return self._marker in self._markers or len(self._markers) >= MOST_PAGES
+
+    async def following(self) -> list[Image] | None:
+        """The next page's images; None: there are no more. A page that was not answered is still the next one.
+
+        :raises Refused: the question was not answered.
+        :raises CircuitOpen: the account is closed off.
+        """
+        if self.over:
+            return None
+        images, following = await self._ask(self._marker)
+        self._markers.add(self._marker)
+        self._marker = following if images else ""
+        return images
+
+
 class Images:
     """One account's images, read through its client."""
 
     def __init__(self, client: Client, account: str) -> None:
         self._client = client
         self._account = account
-        self._strange: set[str] = set()
+        self._states = States(STATES)
 
     async def look(self, region: str, ids: Sequence[str], project: str = "") -> dict[str, Look]:
         """An answer for every id.
@@ -97,8 +135,8 @@ class Images:
         """
         kind, _, after = (marker or OWN_KINDS[0]).partition(":")
         query = await self._own(region, "", kind)
-        images, following, count = await self._page(region, "", (*query, *_paging(after)))
-        if count and following not in ("", after):
+        images, following = await self._page(region, "", (*query, *_paging(after)))
+        if images and following not in ("", after):
             return ImagePage(images, f"{kind}:{following}")
         return ImagePage(images, OWN_KINDS[1] if kind == OWN_KINDS[0] else None)
 
@@ -111,24 +149,14 @@ class Images:
         pages = self._pages(region, project, (("name", name),))
         return [image async for page in pages for image in page if image.name == name]
 
-    async def newest(self, region: str, project: str, names: Collection[str], since: int) -> list[Image]:
-        """Own images with these names, as far as they were made since then; no page is read that cannot have one.
-
-        :raises Refused: the question was not answered.
-        :raises CircuitOpen: the account is closed off.
-        """
-        found: list[Image] = []
-        async for page in self._pages(region, project):
-            found += [image for image in page if image.name in names]
-            ended = page and page[-1].created_at is not None and page[-1].created_at < since
-            if ended or {image.name for image in found}.issuperset(names):
-                break
-        return found
+    def newest(self, region: str, project: str) -> Pages:
+        """Own images, newest first, to be read as far as somebody wants."""
+        return Pages(partial(self._after, region, project, ()))
 
     async def _one(self, region: str, project: str, image_id: str) -> Look:
         gone = Gone(f"the cloud does not have {image_id} in {region}")
         try:
-            images, _, _ = await self._page(region, project, (("id", image_id),))
+            images, _ = await self._page(region, project, (("id", image_id),))
         except Refused as refused:
             if refused.answer.klass == "permanent_image" and refused.answer.vendor_code:
                 return Gone(f"{gone.reason}: {refused.answer}")
@@ -136,42 +164,34 @@ class Images:
         return next((image for image in images if image.id == image_id), gone)
 
     async def _pages(self, region: str, project: str, more: Query = ()) -> AsyncIterator[list[Image]]:
+        pages = Pages(partial(self._after, region, project, more))
+        while (page := await pages.following()) is not None:
+            yield page
+
+    async def _after(self, region: str, project: str, more: Query, marker: str) -> Page:
         query = (*await self._own(region, project, OWN_KINDS[0]), *more)
-        markers = {""}
-        marker = ""
-        for _ in range(MOST_PAGES):
-            images, marker, count = await self._page(region, project, (*query, *_paging(marker)))
-            yield images
-            if count == 0 or marker in markers:
-                return
-            markers.add(marker)
+        return await self._page(region, project, (*query, *_paging(marker)))
 
     async def _own(self, region: str, project: str, kind: str) -> Query:
         """What asks for the project's own images, newest first."""
         owner = await self._client.projects.find(region, project)
         return (("__imagetype", kind), ("owner", owner), ("sort_dir", "desc"), ("sort_key", "created_at"))
 
-    async def _page(self, region: str, project: str, query: Query) -> tuple[list[Image], str, int]:
-        """(images, the next page's marker or nothing, rows of this page)."""
+    async def _page(self, region: str, project: str, query: Query) -> Page:
         told = await self._client.read(Call(LIST, region, "read", "v2/cloudimages", query=query, project=project))
         if not isinstance(told.content.get("images"), list):
             raise Refused(_no_list(told.answer.request_id))
         rows = [row for row in told.content["images"] if isinstance(row, Mapping) and row.get("id")]
         for row in rows:
-            self._note_state(str(row.get("status")))
+            self._states.note(str(row.get("status")))
         place = Place("huawei", self._account, region)
         owner = self._client.projects.known(region, project)
-        return [to_image(row, place, owner or "") for row in rows], _next_marker(told.content, rows), len(rows)
-
-    def _note_state(self, state: str) -> None:
-        if state not in STATES and state not in self._strange:
-            self._strange.add(state)
-            log.warning("image state is not known; taken as not ready yet", state=state[:64])
+        return Page([to_image(row, place, owner or "") for row in rows], _next_marker(told.content, rows))
 
 
 def to_image(row: Row, place: Place, owner: str) -> Image:
     """The common record of an image as the API shows it; ``owner``: the id of our own project."""
-    size = _number(row.get("__image_size"))
+    size = whole(row.get("__image_size")) or 0
     return Image(
         place=place,
         id=str(row["id"]),
@@ -179,12 +199,12 @@ def to_image(row: Row, place: Place, owner: str) -> Image:
         os=OS_FAMILIES.get(str(row.get("__os_type")).lower(), "other"),
         os_name=row.get("__os_version") or row.get("__platform"),
         arch=_arch(row),
-        size_gib=-(-size // GIB) if size else _number(row.get("min_disk")) or None,
+        size_gib=-(-size // GIB) if size else whole(row.get("min_disk")) or None,
         state=STATES.get(str(row.get("status")), "pending"),
         visibility=_visibility(row, owner),
         encrypted=bool(row.get("__system__cmkid")) or str(row.get("__system__encrypted")).lower() in ("1", "true"),
         tags=_tags(row.get("tags")),
-        created_at=_time(row.get("created_at")),
+        created_at=moment(row.get("created_at")),
         extra={
             "kind": USES.get(str(row.get("virtual_env_type")), "") if row.get("disk_format") != "iso" else "iso",
             "whole_image": _true(row.get("__whole_image")),
@@ -239,16 +259,3 @@ def _tags(value: object) -> dict[str, str]:
 def _true(value: object) -> bool:
     """Most truths of this API are texts."""
     return str(value).lower() == "true"
-
-
-def _number(value: object) -> int:
-    """A whole number, also where it is a text; 0 where it is none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() else 0
-
-
-def _time(text: object) -> int | None:
-    try:
-        return parse_rfc3339(str(text))
-    except ValueError:
-        return None

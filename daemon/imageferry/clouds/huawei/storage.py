@@ -12,23 +12,28 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Final
-from urllib.parse import quote
 
 from imageferry.clouds.credentials import Credentials, Keys
-from imageferry.clouds.objects import HEAD_BUCKET, HEAD_OBJECT, POOL, Missing, Present, Seen, seen_bucket
-from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
+from imageferry.clouds.objects import (
+    HEAD_BUCKET,
+    HEAD_OBJECT,
+    POOL,
+    Seen,
+    base_of,
+    host_of,
+    key_text,
+    read_head,
+    seen,
+    seen_bucket,
+)
+from imageferry.clouds.wire import Reply, Request, Told, Wire
 from imageferry.core.account import Account
-from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
 from imageferry.ports import Bucket
 
 SIGNED_PREFIX: Final = "x-obs-"
 
-_OK: Final = 200
-_FORBIDDEN: Final = (401, 403)
-_MISSING: Final = 404
 _PASSING: Final = (408, 409, 429)
-_SERVER: Final = 500
 
 
 class Storage:
@@ -43,12 +48,7 @@ class Storage:
 
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the endpoint."""
-        told = await self._ask(HEAD_OBJECT, bucket, region, key)
-        if told.reply is None or told.answer.klass != "ok":
-            return told.answer
-        if told.reply.status == _MISSING:
-            return Missing(told.answer.request_id)
-        return _present(told.reply, told.answer)
+        return seen(await self._ask(HEAD_OBJECT, bucket, region, key))
 
     async def bucket(self, bucket: str, region: str) -> Bucket:
         """Look at a bucket, and whether it is of a kind that exports can be written to.
@@ -56,16 +56,14 @@ class Storage:
         :raises Refused: it was not answered, or not let in.
         """
         told = await self._ask(HEAD_BUCKET, bucket, region, "")
-        seen = seen_bucket(told, "x-obs-bucket-location")
-        return seen._replace(fault=_unfit(told.reply)) if seen.exists and told.reply is not None else seen
+        found = seen_bucket(told, "x-obs-bucket-location")
+        return found._replace(fault=_unfit(told.reply)) if found.exists and told.reply is not None else found
 
     async def _ask(self, api: str, bucket: str, region: str, key: str) -> Told:
-        base = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
-        url = f"{base}/{key_text(key)}"
-        host = url.partition("://")[2].partition("/")[0]
+        url = f"{base_of(self._endpoint, bucket, region)}/{key_text(key)}"
 
         async def send(keys: Keys) -> Told:
-            headers = {"host": host, **signed(keys, bucket, key, self._now())}
+            headers = {"host": host_of(url), **signed(keys, bucket, key, self._now())}
             return await self._wire.ask(POOL, Request(api, "HEAD", url, headers), _read)
 
         return await self._credentials.signing(send)
@@ -103,26 +101,5 @@ def signature(secret: str, text: str) -> str:
     return b64encode(hmac.digest(secret.encode(), text.encode(), "sha1")).decode()
 
 
-def key_text(key: str) -> str:
-    """An object's key as it is sent and signed."""
-    return quote(key, safe="/-_.~")
-
-
 def _read(reply: Reply) -> Told:
-    """A HEAD has no body: its status is all there is to judge by. Absence is an answer like any other."""
-    request_id = reply.headers.get("x-obs-request-id", "") or reply.headers.get("x-amz-request-id", "")
-    if reply.status in (_OK, _MISSING):
-        return Told(Answer("ok", "", request_id=request_id), {}, reply)
-    if reply.status in _FORBIDDEN:
-        reason = f"the storage answered HTTP {reply.status}: the keys may not look at objects here"
-        return Told(Answer("permanent_config", reason, request_id=request_id), {}, reply)
-    passing = reply.status >= _SERVER or reply.status in _PASSING
-    reason = f"the storage answered HTTP {reply.status}"
-    return Told(Answer("retry" if passing else "permanent_config", reason, request_id=request_id), {}, reply)
-
-
-def _present(reply: Reply, answer: Answer) -> Seen:
-    size, modified = reply.headers.get("content-length", ""), http_date(reply.headers.get("last-modified", ""))
-    if not size.isdecimal() or modified is None:
-        return Answer("retry", "the storage's answer lacks size or date", request_id=answer.request_id)
-    return Present(int(size), modified, reply.headers.get("etag", ""))
+    return read_head(reply, ("x-obs-request-id", "x-amz-request-id"), _PASSING)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
-import anyio
-
 from imageferry.clouds.credentials import Around, Credentials
+from imageferry.clouds.following import by_action
 from imageferry.clouds.jdcloud import copies, exports
 from imageferry.clouds.jdcloud.client import Client
 from imageferry.clouds.jdcloud.credentials import ASSUME, SOURCES
@@ -97,18 +97,7 @@ class JdCloud:
 
     async def follow(self, region: str, jobs: Sequence[Following]) -> Sequence[Progress]:
         """How running jobs are; what could not be told of one job keeps it running, with the reason."""
-        told: list[Progress] = []
-
-        async def follow_exports() -> None:
-            told.extend(await self._exports.follow(region, [one for one in jobs if one.job.action == "export"]))
-
-        async def follow_copies() -> None:
-            told.extend(await self._copies.follow([one for one in jobs if one.job.action == "copy"]))
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(follow_exports)
-            group.start_soon(follow_copies)
-        return told
+        return await by_action(jobs, exports=partial(self._exports.follow, region), copies=self._copies.follow)
 
     async def aclose(self) -> None:
         """Close every connection."""

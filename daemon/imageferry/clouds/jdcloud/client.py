@@ -6,10 +6,10 @@ refused because of its nonce, of our clock, of its keys or of how its token was 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final, Literal
 from urllib.parse import unquote
 
@@ -19,13 +19,13 @@ from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.jdcloud.codes import NONCE_USED, NOT_PROVEN, about_running, classify
 from imageferry.clouds.jdcloud.dialect import OTHER_FORM, Dialect, TokenForm, token_text
 from imageferry.clouds.jdcloud.sign import Scope, Signable, authorization, path_text, query_text
-from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign, http_date
+from imageferry.clouds.reading import json_object, retry_after, whole
+from imageferry.clouds.sending import Attempt, Sending, succeeded
+from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
-from imageferry.core.job import Job
 from imageferry.core.times import SECOND
-from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
 VERSION: Final = "v1"
@@ -34,8 +34,6 @@ _DISKS: Final = "https://disk.jdcloud-api.com"
 WHOLE_ACCOUNT: Final = "*"
 CLOCK_OFF: Final = 60 * SECOND
 """A clock that is off by more than this may be why a signature was refused."""
-LONGEST_WAIT: Final = 3600.0
-"""Seconds of a Retry-After that are believed."""
 
 _ERROR: Final = 400
 _SERVER: Final = 500
@@ -81,17 +79,14 @@ class Client:
             "disk": account.endpoint if account.endpoint_set else _DISKS,
             "iam": account.identity_endpoint,
         }
-        self._gate = gate
-        self._clock = clock
-        self._wire = wire
-        self._credentials = credentials
+        self._sending = Sending(gate, clock, wire, credentials)
         self._scheme = dialect.scheme
         self._form = dialect.token
         self._form_proven = False
         self._refused_keys: Keys | None = None
         self._refused_forms: set[TokenForm] = set()
         self._nonce = nonce
-        self.time = VendorTime()
+        self.time = self._sending.time
 
     def scope(self, region: str) -> str:
         """One host serves all regions, unless the endpoint names the region."""
@@ -99,76 +94,53 @@ class Client:
 
     def vendor_now(self) -> int:
         """The time by the vendor's clock."""
-        return self.time.at(self._clock.now())
+        return self._sending.vendor_now()
 
     async def ask(self, asked: Call) -> Told:
         """Send a call with a permit of its own.
 
         :raises CircuitOpen: the account is closed off.
         """
-        async with self._gate.enter(asked.region, asked.kind) as permit:
-            told, again = await self._once(asked, permit, last=False)
-        if not again:
-            return told
-        async with self._gate.enter(asked.region, asked.kind) as permit:
-            return (await self._once(asked, permit, last=True))[0]
+        return await self._sending.ask(asked.region, asked.kind, partial(self._attempt, asked))
 
     async def read(self, asked: Call) -> Told:
         """The same, where only a success is of use.
 
         :raises Refused: it was not answered, or not with a success.
         """
-        told = await self.ask(asked)
-        if told.answer.klass != "ok":
-            raise Refused(told.answer)
-        return told
+        return succeeded(await self.ask(asked))
 
     async def submit(self, asked: Call, permit: Permit) -> Told:
         """Send a call with the permit that the caller has."""
-        told, again = await self._once(asked, permit, last=False)
-        if not again:
-            return told
-        try:
-            async with self._gate.enter(asked.region, asked.kind) as second:
-                return (await self._once(asked, second, last=True))[0]
-        except CircuitOpen:
+        return await self._sending.submit(asked.region, asked.kind, permit, partial(self._attempt, asked))
+
+    def _attempt(self, asked: Call, keys: Keys) -> Attempt:
+        form = self._form
+
+        def read(reply: Reply) -> Told:
+            told = _read(asked, reply)
+            if told.answer.klass == "ok" and keys.token:
+                self._form, self._form_proven = form, True
             return told
 
-    async def _once(self, asked: Call, permit: Permit, *, last: bool) -> tuple[Told, bool]:
-        """One request, judged; and whether it is worth another that is signed anew."""
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            permit.judged(refused.answer)
-            return Told(refused.answer), False
-        before, form = self.time.at(0), self._form
-        told = await self._wire.ask(
-            f"{self.scope(asked.region)}/{asked.kind if asked.service == 'vm' else asked.service}",
-            self._signed(asked, keys, form),
-            lambda reply: _read(asked, reply),
-        )
-        if told.reply is not None:
-            self.time.learn(told.reply, complained=told.answer.klass == "auth")
-        if told.answer.klass == "ok" and keys.token:
-            self._form, self._form_proven = form, True
-        again = not last and await self._corrected(told, keys, before, form)
-        # A refusal that is being put right says nothing of the keys: it must not close the account off.
-        permit.judged(replace(told.answer, klass="retry") if again else told.answer)
-        return told, again
+        async def corrected(told: Told, moved: int) -> bool:
+            return await self._corrected(told, keys, moved, form)
 
-    async def _corrected(self, told: Told, keys: Keys, before: int, form: TokenForm) -> bool:
+        pool = f"{self.scope(asked.region)}/{asked.kind if asked.service == 'vm' else asked.service}"
+        return Attempt(pool, self._signed(asked, keys, form), read, lambda told: told.answer.klass == "auth", corrected)
+
+    async def _corrected(self, told: Told, keys: Keys, moved: int, form: TokenForm) -> bool:
         """Whether something that the refusal may be about is different now."""
         if told.answer.vendor_code == NONCE_USED:
             return True
         if not _unproven(told):
             return False
-        off = self.time.at(0) - before
-        if abs(off) > CLOCK_OFF:
-            log.warning("the clock is off; the vendor's is used", seconds=round(off / SECOND))
+        if abs(moved) > CLOCK_OFF:
+            log.warning("the clock is off; the vendor's is used", seconds=round(moved / SECOND))
             return True
         if keys.token and not self._form_proven and self._other_form(keys, form):
             return True
-        return await self._renewed(keys)
+        return await self._sending.renewed(keys)
 
     def _other_form(self, keys: Keys, form: TokenForm) -> bool:
         """Turn to the other way of writing a token; whether that is still untried with these keys.
@@ -180,12 +152,6 @@ class Client:
         self._refused_forms.add(form)
         self._form = OTHER_FORM[form]
         return self._form not in self._refused_forms
-
-    async def _renewed(self, keys: Keys) -> bool:
-        try:
-            return await self._credentials.refresh(keys) != keys
-        except Refused:
-            return False
 
     def _base(self, asked: Call) -> str:
         return self._neighbours.get(asked.service, self._endpoint).replace("{region}", asked.region)
@@ -210,11 +176,6 @@ class Client:
         return Request(asked.api, method, url, {**headers, "authorization": proof}, asked.body)
 
 
-def said_well(job: Job, reason: str) -> Answer | None:
-    """The answer of a job that succeeded; None where its last one was good, which has more to tell."""
-    return None if job.klass in ("", "ok") else Answer("ok", reason, request_id=job.request_id)
-
-
 def _unproven(told: Told) -> bool:
     """Whether the vendor does not believe who asks; what a proven asker may not do is another matter."""
     if told.reply is None or told.answer.klass != "auth":
@@ -224,7 +185,7 @@ def _unproven(told: Told) -> bool:
 
 def _read(asked: Call, reply: Reply) -> Told:
     """A body with an error in it is a refusal, whatever the HTTP status; so is an HTTP status from 400 on."""
-    data = _object(reply.body)
+    data = json_object(reply.body)
     given = data.get("error") if data is not None else None
     error = given if isinstance(given, Mapping) else {}
     request_id = str((data or {}).get("requestId") or reply.headers.get("x-jdcloud-request-id", ""))
@@ -249,31 +210,11 @@ def _refusal(asked: Call, reply: Reply, error: Mapping[str, Any], request_id: st
         foreign(message) or f"the API answered with HTTP {reply.status}",
         vendor_code=foreign(status),
         request_id=request_id,
-        retry_after=_retry_after(reply),
+        retry_after=retry_after(reply),
         about_running=about_running(status, message),
     )
 
 
-def _retry_after(reply: Reply) -> float | None:
-    """Seconds, however the header writes them."""
-    text = reply.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdecimal():
-        return min(float(text), LONGEST_WAIT)
-    until, now = http_date(text), http_date(reply.headers.get("date", ""))
-    if until is None or now is None:
-        return None
-    return min(max(0.0, (until - now) / SECOND), LONGEST_WAIT)
-
-
-def _object(body: bytes) -> Mapping[str, Any] | None:
-    try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
 def _number(value: object) -> int:
     """An error's number; 0 where it has none."""
-    text = str(value)
-    return int(text) if text.isascii() and text.isdecimal() else 0
+    return whole(value) or 0

@@ -15,6 +15,8 @@ UNEXPLAINED: Final = "FAILED_PRECONDITION"
 """The status that stands for many reasons; only its message tells which."""
 NONCE_USED: Final = "APIGW_NONCE_CONFLICT"
 """Sent again at once, with a new nonce."""
+OUT_OF_RANGE: Final = "OUT_OF_RANGE"
+"""A page, or its size, that the API does not have."""
 NO_SUCH_ID: Final = frozenset({"NOT_FOUND", "RESOURCE_NOT_EXIST"})
 """What one unknown id may earn a whole batch."""
 STRANGE_PARAMETER: Final = "INVALID_ARGUMENT"
@@ -61,7 +63,7 @@ EXACT: Final[dict[str, AnswerClass]] = {
     "HTTP_SERVICE_UNAVAILABLE": "retry",
     "INTERNAL": "retry",
     "NOT_IMPLEMENTED": "permanent_config",
-    "OUT_OF_RANGE": "permanent_config",
+    OUT_OF_RANGE: "permanent_config",
     "PERMISSION_DENIED": "auth",
     "QUOTA_EXCEEDED": "wait_quota",
     "RATE_LIMIT": "throttled",

@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
-import anyio
-
-from imageferry.clouds.jdcloud.client import Call, Client, said_well
+from imageferry.clouds.copying import ENDED, follow_copies, judge_copy, made_name
+from imageferry.clouds.jdcloud.client import Call, Client
 from imageferry.clouds.jdcloud.codes import STRANGE_PARAMETER, by_message
-from imageferry.clouds.jdcloud.images import Images, Own, latest, objects
+from imageferry.clouds.jdcloud.images import Images, Own, latest
+from imageferry.clouds.reading import objects
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
-from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.job import Job, unique_part
 from imageferry.core.times import SECOND
-from imageferry.errors import CircuitOpen, Refused
+from imageferry.errors import CircuitOpen
 from imageferry.ports import (
     Absent,
     Accepted,
@@ -30,7 +30,6 @@ from imageferry.ports import (
     Following,
     Found,
     Frozen,
-    Gone,
     Look,
     Lost,
     Permit,
@@ -41,8 +40,6 @@ ACTION: Final = "copyImages"
 LONGEST_NAME: Final = 32
 MARGIN: Final = 60 * SECOND
 """A new image may be this much older than its request, by the vendor's clocks."""
-PATIENCE: Final = 600 * SECOND
-"""How long a new image may be missing before it has been seen."""
 
 _NOT_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9\u3400-\u9fff_.-]")
 
@@ -83,7 +80,7 @@ class Copies:
             image = own.image
             if image.id in taken or not _ours(job, own, since):
                 continue
-            if image.state not in ("failed", "gone"):
+            if image.state not in ENDED:
                 return Found(image.id, f"found in {job.destination} as {image.name}: {image.id}")
             if image.created_at is not None and image.created_at >= since:
                 reason = f"the copy {image.id} was begun and has failed"
@@ -92,16 +89,11 @@ class Copies:
 
     async def follow(self, asked: Sequence[Following]) -> list[Progress]:
         """How each copy is; one destination that does not answer holds up no other. Raises only cancellation."""
-        told: list[Progress] = []
 
-        async def look_into(destination: str) -> None:
-            here = [one for one in asked if one.job.destination == destination]
-            told.extend(await self._follow_in(destination, here))
+        def judged(one: Following, look: Look) -> Progress:
+            return judge_copy(one, look, self.client.vendor_now())
 
-        async with anyio.create_task_group() as group:
-            for destination in dict.fromkeys(one.job.destination for one in asked):
-                group.start_soon(look_into, destination)
-        return told
+        return await follow_copies(asked, self.images.look, judged)
 
     async def _candidates(self, job: Job) -> Sequence[Own]:
         """Images that bear our name; where there is none, every own image of the region."""
@@ -110,21 +102,11 @@ class Copies:
             return named
         return [own async for own in self.images.own(job.destination)]
 
-    async def _follow_in(self, destination: str, asked: Sequence[Following]) -> list[Progress]:
-        try:
-            looks = await self.images.look(destination, [one.job.task_ref for one in asked])
-        except Refused as refused:
-            return [_unseen(one.job, str(refused), refused.answer) for one in asked]
-        except CircuitOpen as error:
-            return [_unseen(one.job, str(error), None) for one in asked]
-        now = self.client.vendor_now()
-        return [_judge(one, looks[one.job.task_ref], now) for one in asked]
-
 
 def freeze(job: Job) -> Frozen:
     """The exact body, with a name and a mark that no other job gives, and one without for an API older than names."""
     wanted = _NOT_IN_NAMES.sub("-", str(job.options.get("name") or job.image_name or job.image_id))
-    name = f"{wanted[: LONGEST_NAME - UNIQUE_LENGTH - 1]}-{unique_part(job.key)}"
+    name = made_name(job, wanted, LONGEST_NAME)
     params = {"sourceImageIds": [job.image_id], "destinationRegion": job.destination}
     named = {**params, "name": name, "description": f"{_mark(job)}: copy of {job.image_id} from {job.place.region}"}
     return Frozen({"body": json.dumps(named), "plain": json.dumps(params)}, made_name=name)
@@ -160,35 +142,3 @@ def _ours(job: Job, own: Own, since: int) -> bool:
         return True
     begun = image.created_at is None or latest(image.created_at) >= since
     return begun and image.name == job.image_name and job.image_id in own.description
-
-
-def _judge(asked: Following, look: Look, now: int) -> Progress:
-    job = asked.job
-    where = f"{job.task_ref} in {job.destination}"
-    if isinstance(look, Gone):
-        return _gone(asked, look, now)
-    if look.state in ("failed", "gone"):
-        how = "has failed" if look.state == "failed" else "is being deleted"
-        return Progress(job.id, "failed", f"the new image {where} {how}")
-    if look.state == "pending":
-        progress = look.extra.get("progress")
-        share = "" if progress is None else f": {progress} %"
-        return Progress(job.id, "running", f"the new image {where} is not ready yet{share}", {"seen": True})
-    reason = f"the new image {where} is ready"
-    return Progress(job.id, "succeeded", reason, answer=said_well(job, reason))
-
-
-def _gone(asked: Following, look: Gone, now: int) -> Progress:
-    """One that was seen is gone at the second look; one that never was may show late."""
-    job, memo = asked.job, dict[str, Any](asked.job.memo)
-    since = int(memo.setdefault("gone", now))
-    seen = bool(memo.get("seen"))
-    late = "gone" in job.memo and (seen or asked.overdue or now - since >= PATIENCE)
-    if late:
-        return Progress(job.id, "failed", f"the new image is gone: {look.reason}")
-    return Progress(job.id, "running", f"the new image does not show: {look.reason}", memo, soon=seen)
-
-
-def _unseen(job: Job, reason: str, answer: Answer | None) -> Progress:
-    memo: Mapping[str, Any] = dict(job.memo)
-    return Progress(job.id, "running", f"the new image cannot be looked at: {reason}", memo, answer=answer)

@@ -18,10 +18,11 @@ from imageferry.clouds.jdcloud.dialect import dialect, token_text
 from imageferry.clouds.jdcloud.facts import FACTS
 from imageferry.clouds.jdcloud.sign import NO_REGION, Scope, Signable, authorization, path_text
 from imageferry.clouds.places import from_config, from_environ, ini_words, json_object, keys_among, metadata, small_file
+from imageferry.clouds.reading import moment
 from imageferry.clouds.roles import Fault, clock_is_off, taking
 from imageferry.clouds.wire import Reply, Request, foreign, http_date
 from imageferry.core.account import Account, Role
-from imageferry.core.times import SECOND, parse_rfc3339
+from imageferry.core.times import SECOND
 
 METADATA: Final = "http://169.254.169.254"
 ROLE: Final = "/metadata/latest/iam/instance-role-security-credentials"
@@ -61,10 +62,7 @@ async def _instance(asked: Asked) -> Keys:
 
 def _end(text: object) -> int | None:
     """When keys end, where the metadata server says so with a zone: the vendor's zoneless times are not sure."""
-    try:
-        return parse_rfc3339(str(text))
-    except ValueError:
-        return None
+    return moment(text)
 
 
 # --- roles ---------------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from imageferry.clouds.reading import object_of
 from imageferry.ports import Sighting
 
 CLOUD: Final = "jdcloud"
@@ -41,7 +42,7 @@ def sightings(envelope: Mapping[str, Any]) -> list[Sighting] | None:
 
 
 def _notice(envelope: Mapping[str, Any]) -> list[Sighting]:
-    detail = _object(envelope.get("detail"))
+    detail = object_of(envelope.get("detail"))
     if envelope.get("source") != SOURCE or detail.get("eventAction") != CREATED:
         return []
     found = next(_ids(detail.get("imageId"), envelope.get("resources")), None)
@@ -78,14 +79,14 @@ def _audited(record: Mapping[str, Any]) -> list[Sighting]:
 
 def _made(record: Mapping[str, Any], name: str, region: str) -> Iterator[tuple[str, str]]:
     """(region, image id): from the call's answer, else, for a call that is about the new image, its resources."""
-    answer = _object(record.get("response"))
-    answer = _object(answer.get("result")) or answer
+    answer = object_of(record.get("response"))
+    answer = object_of(answer.get("result")) or answer
     if name.lower() == "copyimages":
         # Its resources are the source images; without a list of the new ones there is nothing new to look at.
-        to = str(_object(record.get("request")).get("destinationRegion") or "")
+        to = str(object_of(record.get("request")).get("destinationRegion") or "")
         made = answer.get("copyImages")
         for each in made if isinstance(made, list) and to else ():
-            yield from ((to, found) for found in _ids(_object(each).get("destinationImageId")))
+            yield from ((to, found) for found in _ids(object_of(each).get("destinationImageId")))
         return
     about = () if name.lower() == "convertimage" else (record.get("resources"),)
     found = next(_ids(answer.get("imageId"), answer.get("destinationImageId"), *about), None)
@@ -104,13 +105,3 @@ def _ids(*places: object) -> Iterator[str]:
     """Image ids, from the first place that has any."""
     for place in places:
         yield from _IMAGE_ID.findall(place if isinstance(place, str) else json.dumps(place, default=str))
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    """A JSON object, also where it is written as a string; anything else is empty."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            return {}
-    return value if isinstance(value, Mapping) else {}

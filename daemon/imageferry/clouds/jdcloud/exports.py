@@ -8,23 +8,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
-import anyio
-
-from imageferry.clouds.jdcloud.client import Call, Client, said_well
+from imageferry.clouds.following import some_at_once
+from imageferry.clouds.jdcloud.client import Call, Client
 from imageferry.clouds.jdcloud.codes import by_message
 from imageferry.clouds.jdcloud.images import latest
 from imageferry.clouds.jdcloud.storage import Storage
 from imageferry.clouds.jdcloud.tasks import Seen, Task, Tasks
 from imageferry.clouds.objects import Missing, Present
-from imageferry.clouds.objects import Seen as Object
+from imageferry.clouds.sights import SEEN, Sight, objects_unseen, same_twice
 from imageferry.clouds.wire import foreign
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import DOUBTED, Job, unique_part
+from imageferry.core.job import Job, first_send, unique_part
 from imageferry.core.times import SECOND
 from imageferry.ports import Absent, Accepted, Finding, Following, Found, Frozen, Lost, Permit, Progress, Unclear
 
@@ -41,32 +40,10 @@ FINISHED: Final = "finished"
 """In a job's memo: when its task was first seen to have finished, and the keys that it named."""
 MISSING: Final = "missing"
 """In a job's memo: when its task was first missing from the list."""
-SEEN: Final = "seen"
-"""In a job's memo: what its objects looked like at the last look."""
 AT_ONCE: Final = 16
 """Objects looked at at once."""
 PASSING: Final = frozenset({"retry", "throttled", "wait_image", "wait_quota"})
 """Reasons of a failed task that may be gone when it is asked for once more."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What was seen of one job: its task, and the objects where they matter."""
-
-    task: Seen
-    present: Mapping[str, Present] = field(default_factory=dict)
-    expected: tuple[str, ...] = ()
-    refusal: Answer | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Every object is there and holds something."""
-        return len(self.present) == len(self.expected) > 0 and all(each.size > 0 for each in self.present.values())
-
-    @property
-    def sizes(self) -> dict[str, list[int]]:
-        """JSON to compare with the next look's."""
-        return {key: [each.size, each.last_modified] for key, each in sorted(self.present.items())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +75,7 @@ class Exports:
         :raises Refused: the cloud did not answer.
         :raises CircuitOpen: the account is closed off.
         """
-        since = _first_send(job) - MARGIN
+        since = first_send(job) - MARGIN
         others, maybe = {*taken, job.task_ref}, list[Task]()
         async for task in self.tasks.since(job.place.region, since):
             if task.id in others or not _fits(job, task, since):
@@ -118,18 +95,13 @@ class Exports:
     async def follow(self, region: str, asked: Sequence[Following]) -> list[Progress]:
         """How each export is; never raises but for cancellation."""
         told = await self._told(region, [one.job for one in asked])
-        sights: dict[str, _Sight] = {}
-        limiter = anyio.CapacityLimiter(AT_ONCE)
 
-        async def see(job: Job) -> None:
-            async with limiter:
-                sights[job.id] = await self._see(job, told[job.id])
+        async def see(one: Following) -> Sight:
+            return await self._see(one.job, told[one.job.id])
 
-        async with anyio.create_task_group() as group:
-            for one in asked:
-                group.start_soon(see, one.job)
+        sights = await some_at_once(AT_ONCE, asked, see)
         now = self.client.vendor_now()
-        return [_judge(one, sights[one.job.id], now) for one in asked]
+        return [_judge(one, told[one.job.id], sight, now) for one, sight in zip(asked, sights, strict=True)]
 
     async def _told(self, region: str, jobs: Sequence[Job]) -> dict[str, Seen]:
         """What the cloud tells of each job's task; one that is known to have finished is not asked about again."""
@@ -140,19 +112,19 @@ class Exports:
             told |= await self.tasks.by_id(region, ids)
         return {job.id: _remembered(job) if FINISHED in job.memo else told[job.task_ref] for job in jobs}
 
-    async def _see(self, job: Job, task: Seen) -> _Sight:
+    async def _see(self, job: Job, task: Seen) -> Sight:
         """HEAD the objects of a task that has finished, or that the cloud does not list."""
         if isinstance(task, Answer) or (task is not None and task.status != "finished"):
-            return _Sight(task)
+            return Sight()
         keys = (task.objects if task is not None else ()) or (str(job.request["key"]),)
         present: dict[str, Present] = {}
         for key in keys:
-            seen: Object = await self.storage.head(job.destination, job.place.region, key)
+            seen = await self.storage.head(job.destination, job.place.region, key)
             if isinstance(seen, Answer):
-                return _Sight(task, present, keys, seen)
+                return Sight(present, len(keys), seen)
             if not isinstance(seen, Missing):
                 present[key] = seen
-        return _Sight(task, present, keys)
+        return Sight(present, len(keys))
 
 
 def freeze(job: Job, image: Image) -> Frozen:
@@ -175,13 +147,8 @@ def _token(job: Job) -> str:
     An answer may be remembered with its token, a refusal too, and so may a task that has ended without a result: once
     the cloud has said what became of a send, the next one is another request.
     """
-    parts = (*job.place[1:], job.image_id, job.destination, job.request["prefix"], job.attempt, _first_send(job))
+    parts = (*job.place[1:], job.image_id, job.destination, job.request["prefix"], job.attempt, first_send(job))
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
-
-
-def _first_send(job: Job) -> int:
-    """When the first send left of which it is not known what became, by the vendor's clock."""
-    return int(job.memo.get(DOUBTED) or job.sent_at or job.created_at)
 
 
 def _fits(job: Job, task: Task, since: int) -> bool:
@@ -211,8 +178,8 @@ def _why(task: Task) -> Answer:
 # --- judging -------------------------------------------------------------------------------------------------------
 
 
-def _judge(asked: Following, sight: _Sight, now: int) -> Progress:
-    job, task = asked.job, sight.task
+def _judge(asked: Following, task: Seen, sight: Sight, now: int) -> Progress:
+    job = asked.job
     if isinstance(task, Answer):
         return Progress(job.id, "running", f"the task cannot be looked at: {task}", dict(job.memo), answer=task)
     if task is None:
@@ -230,7 +197,7 @@ def _failed(job: Job, task: Task) -> Progress:
     return Progress(job.id, verdict, f"the task {task.id} has failed: {answer.message}", answer=answer)
 
 
-def _finished(asked: Following, task: Task, sight: _Sight, now: int) -> Progress:
+def _finished(asked: Following, task: Task, sight: Sight, now: int) -> Progress:
     """The task is done: its objects must be there, the same twice, and ours where that was not known before."""
     job = asked.job
     if task.objects and not job.object_keys and not _ours(job, task):
@@ -238,16 +205,16 @@ def _finished(asked: Following, task: Task, sight: _Sight, now: int) -> Progress
     finished = int(job.memo.get(FINISHED, [now])[0])
     memo = {FINISHED: [finished, *task.objects], SEEN: sight.sizes}
     if sight.refusal is not None:
-        return _unseen(asked, sight.refusal, memo)
+        return objects_unseen(asked, sight.refusal, memo)
     if sight.whole:
-        return _whole(asked, sight, memo)
-    reason = f"the task has finished, but {_count(sight)}"
+        return same_twice(asked, sight, memo)
+    reason = f"the task has finished, but {sight.count}"
     if asked.overdue or now - finished >= PATIENCE:
         return Progress(job.id, "vanished", reason)
     return Progress(job.id, "running", reason, memo, soon=now - finished < PROMPT)
 
 
-def _unlisted(asked: Following, sight: _Sight, now: int) -> Progress:
+def _unlisted(asked: Following, sight: Sight, now: int) -> Progress:
     """The cloud does not list the task: for a while that may pass, later only its object can tell how it ended."""
     job = asked.job
     missing = int(job.memo.get(MISSING, now))
@@ -256,36 +223,14 @@ def _unlisted(asked: Following, sight: _Sight, now: int) -> Progress:
     if now - missing < PATIENCE and not asked.overdue:
         return Progress(job.id, "running", reason, memo)
     if sight.refusal is not None:
-        return _unseen(asked, sight.refusal, memo)
+        return objects_unseen(asked, sight.refusal, memo)
     if sight.whole:
-        return _whole(asked, sight, memo)
+        return same_twice(asked, sight, memo)
     verdict: Final = "failed" if asked.overdue else "running"
-    return Progress(job.id, verdict, f"{reason}, and {_count(sight)}", memo)
-
-
-def _whole(asked: Following, sight: _Sight, memo: Mapping[str, Any]) -> Progress:
-    """Every object is there: it must be the same twice."""
-    job, keys = asked.job, tuple(sight.present)
-    if job.memo.get(SEEN) != sight.sizes:
-        return Progress(job.id, "running", "every object is there; seen once", memo, keys, soon=True)
-    size = sum(each.size for each in sight.present.values())
-    reason = f"{len(keys)} object{'' if len(keys) == 1 else 's'} of {size} bytes in {job.destination}"
-    return Progress(job.id, "succeeded", reason, memo, keys, said_well(job, reason))
-
-
-def _unseen(asked: Following, refusal: Answer, memo: Mapping[str, Any]) -> Progress:
-    """The storage did not let us look: a person may put that right until the deadline."""
-    job = asked.job
-    ended = asked.overdue and refusal.klass == "permanent_config"
-    reason = f"the objects cannot be looked at: {refusal}"
-    return Progress(job.id, "failed" if ended else "running", reason, memo, answer=refusal)
+    return Progress(job.id, verdict, f"{reason}, and {sight.count}", memo)
 
 
 def _remembered(job: Job) -> Task:
     """A task that has finished, as the memo keeps it."""
     _, *keys = job.memo[FINISHED]
     return Task(job.task_ref, job.image_id, "finished", "100", "", "", tuple(keys), None)
-
-
-def _count(sight: _Sight) -> str:
-    return f"{sum(each.size > 0 for each in sight.present.values())} of {len(sight.expected)} objects are there"

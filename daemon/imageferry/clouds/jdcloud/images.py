@@ -5,14 +5,17 @@ The adapter looks with it, copies follow and search with it. It changes nothing,
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 import structlog
 
+from imageferry.clouds.batches import Resting, parts
 from imageferry.clouds.jdcloud.client import Call, Client
 from imageferry.clouds.jdcloud.codes import NO_SUCH_ID
+from imageferry.clouds.reading import objects
+from imageferry.clouds.states import States
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
@@ -27,9 +30,6 @@ PAGE: Final = 100
 """Images of one answer, at the most; without it an answer to fifty ids may be cut off after twenty."""
 ALONE: Final = 8
 """So many ids of a spoilt batch are asked for one by one; more are halved."""
-REST: Final = 600.0
-"""Seconds that an id which spoilt a batch is kept out of batches."""
-MOST_RESTING: Final = 10_000
 MOST_PAGES: Final = 20
 
 BEIJING: Final = timezone(timedelta(hours=8))
@@ -47,8 +47,6 @@ SOURCES: Final[dict[str, Visibility]] = {
 }
 ARCHES: Final[dict[str, Arch]] = {"x86_64": "x86_64", "arm64": "aarch64", "i386": "i386"}
 SYSTEMS: Final[dict[str, OsFamily]] = {"windows": "windows", "linux": "linux"}
-
-T = TypeVar("T")
 Query = tuple[tuple[str, str], ...]
 
 log = structlog.get_logger(__name__)
@@ -66,10 +64,9 @@ class Images:
 
     def __init__(self, client: Client, clock: Clock, account: str) -> None:
         self._client = client
-        self._clock = clock
         self._account = account
-        self._resting: dict[tuple[str, str], float] = {}
-        self._strange: set[str] = set()
+        self._resting = Resting(clock)
+        self._states = States(STATES)
 
     async def look(self, region: str, ids: Sequence[str]) -> dict[str, Look]:
         """An answer for every id.
@@ -83,13 +80,12 @@ class Images:
         """
         found: dict[str, Image] = {}
         asked = list(dict.fromkeys(ids))
-        resting = [each for each in asked if self._rests(region, each)]
-        for some in _parts([each for each in asked if each not in resting], IDS):
+        resting = self._resting.among(region, asked)
+        for some in parts([each for each in asked if each not in resting], IDS):
             found |= await self._batch(region, some)
         for each in resting:
             found |= await self._halves(region, [each])
-        for each in found:
-            self._resting.pop((region, each), None)
+        self._resting.drop(region, found)
         return {each: found.get(each) or Gone(f"the cloud does not have {each} in {region}") for each in asked}
 
     async def own(self, region: str, name: str = "") -> AsyncIterator[Own]:
@@ -122,7 +118,7 @@ class Images:
         if told is not None:
             return await self._read(region, ids, told)
         found = await self._sift(region, ids) if len(ids) > 1 else {}
-        self._rest(region, (each for each in ids if each not in found))
+        self._resting.add(region, (each for each in ids if each not in found))
         return found
 
     async def _sift(self, region: str, ids: Sequence[str]) -> dict[str, Image]:
@@ -134,7 +130,7 @@ class Images:
             found |= {str(row["imageId"]): self._image(region, row) for row in rows if row["imageId"] in wanted}
         rest = [each for each in ids if each not in found]
         size = 1 if len(rest) <= ALONE else -(-len(rest) // 2)
-        for some in _parts(rest, size):
+        for some in parts(rest, size):
             found |= await self._halves(region, some)
         return found
 
@@ -144,7 +140,7 @@ class Images:
             return await self._read(region, ids, told)
         found: dict[str, Image] = {}
         if len(ids) > 1:
-            for some in _parts(ids, -(-len(ids) // 2)):
+            for some in parts(ids, -(-len(ids) // 2)):
                 found |= await self._halves(region, some)
         return found
 
@@ -176,20 +172,8 @@ class Images:
         return _rows(told)
 
     def _image(self, region: str, row: Mapping[str, Any]) -> Image:
-        state = str(row.get("status"))
-        if state not in STATES and state not in self._strange:
-            self._strange.add(state)
-            log.warning("image state is not known; taken as not ready yet", state=state[:64])
+        self._states.note(str(row.get("status")))
         return to_image(row, Place("jdcloud", self._account, region))
-
-    def _rests(self, region: str, image_id: str) -> bool:
-        return self._resting.get((region, image_id), 0.0) > self._clock.monotonic()
-
-    def _rest(self, region: str, ids: Iterable[str]) -> None:
-        until = self._clock.monotonic() + REST
-        self._resting |= {(region, each): until for each in ids}
-        while len(self._resting) > MOST_RESTING:
-            del self._resting[next(iter(self._resting))]
 
 
 def to_image(row: Mapping[str, Any], place: Place) -> Image:
@@ -237,11 +221,6 @@ def indexed(name: str, values: Iterable[str]) -> Query:
     return tuple((f"{name}.{number}", value) for number, value in enumerate(values, 1))
 
 
-def objects(value: object) -> list[Mapping[str, Any]]:
-    """A list of objects; null, absent and anything else is empty."""
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
-
-
 def _describe(region: str, query: Query, page: int) -> Call:
     paging = (("pageNumber", str(page)), ("pageSize", str(PAGE)))
     return Call(DESCRIBE, region, "read", "images", (*query, *paging))
@@ -278,7 +257,3 @@ def _extra(row: Mapping[str, Any]) -> dict[str, Any]:
     if str(row.get("progress") or "").isdecimal():
         extra["progress"] = int(row["progress"])
     return extra
-
-
-def _parts(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -7,40 +7,35 @@ is remembered. Its requests are not paced: they are none to the image API.
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Final, Literal
-from urllib.parse import quote
 
 from imageferry.clouds.credentials import Credentials, Keys
 from imageferry.clouds.objects import (
-    EMPTY_HASH,
     HEAD_BUCKET,
     HEAD_OBJECT,
     POOL,
-    Missing,
-    Present,
     Seen,
+    base_of,
+    host_of,
+    key_text,
+    read_head,
+    seen,
     seen_bucket,
     sign_s3,
+    signed_v4,
+    stamp_of,
 )
-from imageferry.clouds.wire import Reply, Request, Told, Wire, http_date
+from imageferry.clouds.wire import Reply, Request, Told, Wire
 from imageferry.core.account import Account
-from imageferry.core.answers import Answer
-from imageferry.core.times import SECOND
 from imageferry.ports import Bucket
 
 Form = Literal["plain", "s3"]
 OTHER: Final[dict[Form, Form]] = {"plain": "s3", "s3": "plain"}
 
-_OK: Final = 200
 _BAD: Final = 400
 _FORBIDDEN: Final = (401, 403)
-_MISSING: Final = 404
 _TOO_MANY: Final = 429
-_SERVER: Final = 500
 
 
 class Storage:
@@ -57,20 +52,15 @@ class Storage:
 
     async def head(self, bucket: str, region: str, key: str) -> Seen:
         """Look at one object; ``key`` without the slash that parts it from the endpoint."""
-        url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
-        told = await self._settled(HEAD_OBJECT, f"{url}/{quote(key, safe='/-_.~')}", region)
-        if told.reply is None or told.answer.klass != "ok":
-            return told.answer
-        if told.reply.status == _MISSING:
-            return Missing(told.answer.request_id)
-        return _present(told.reply, told.answer)
+        url = f"{base_of(self._endpoint, bucket, region)}/{key_text(key)}"
+        return seen(await self._settled(HEAD_OBJECT, url, region))
 
     async def bucket(self, bucket: str, region: str) -> Bucket:
         """Look at a bucket.
 
         :raises Refused: it was not answered, or not let in.
         """
-        url = self._endpoint.replace("{bucket}", bucket).replace("{region}", region).rstrip("/")
+        url = base_of(self._endpoint, bucket, region)
         return seen_bucket(await self._settled(HEAD_BUCKET, url, region), "x-amz-bucket-region")
 
     async def _settled(self, api: str, url: str, region: str) -> Told:
@@ -99,38 +89,10 @@ def sign_plain(method: str, url: str, keys: Keys, region: str, now: int) -> dict
 
     A token has no place in it.
     """
-    host, _, path = url.partition("://")[2].partition("/")
-    stamp = datetime.fromtimestamp(now // SECOND, UTC).strftime("%Y%m%dT%H%M%SZ")
-    names = "host;x-amz-date"
-    canonical = "\n".join((method, f"/{path}", "", f"host:{host}", f"x-amz-date:{stamp}", "", names, EMPTY_HASH))
-    scope = (stamp[:8], region, "s3", "aws4_request")
-    text = "\n".join(("AWS4-HMAC-SHA256", stamp, "/".join(scope), hashlib.sha256(canonical.encode()).hexdigest()))
-    key = f"AWS4{keys.secret}".encode()
-    for part in scope:
-        key = hmac.digest(key, part.encode(), "sha256")
-    signature = hmac.digest(key, text.encode(), "sha256").hex()
-    credential = f"{keys.id}/{'/'.join(scope)}"
-    proof = f"AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders={names}, Signature={signature}"
-    return {"host": host, "x-amz-date": stamp, "authorization": proof}
+    return signed_v4(method, url, {"host": host_of(url), "x-amz-date": stamp_of(now)}, keys, region)
 
 
 def _read(reply: Reply) -> Told:
-    """A HEAD has no body: its status is all there is to judge by. Absence is an answer like any other."""
-    headers = reply.headers
-    request_id = headers.get("x-amz-request-id", "") or headers.get("x-jdcloud-request-id", "")
-    if reply.status in (_OK, _MISSING):
-        return Told(Answer("ok", "", request_id=request_id), {}, reply)
-    if reply.status in _FORBIDDEN:
-        reason = f"the storage answered HTTP {reply.status}: it wants long-lived keys that may use oss:GetObject here"
-        return Told(Answer("permanent_config", reason, request_id=request_id), {}, reply)
     # 400 stands for "too fast" and for a clock that is off, and a HEAD does not say for what.
-    passing = reply.status >= _SERVER or reply.status in (_BAD, _TOO_MANY)
-    reason = f"the storage answered HTTP {reply.status}"
-    return Told(Answer("retry" if passing else "permanent_config", reason, request_id=request_id), {}, reply)
-
-
-def _present(reply: Reply, answer: Answer) -> Seen:
-    size, modified = reply.headers.get("content-length", ""), http_date(reply.headers.get("last-modified", ""))
-    if not size.isdecimal() or modified is None:
-        return Answer("retry", "the storage's answer lacks size or date", request_id=answer.request_id)
-    return Present(int(size), modified, reply.headers.get("etag", ""))
+    passing, wants = (_BAD, _TOO_MANY), "it wants long-lived keys that may use oss:GetObject here"
+    return read_head(reply, ("x-amz-request-id", "x-jdcloud-request-id"), passing, wants)

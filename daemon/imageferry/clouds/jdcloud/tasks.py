@@ -1,6 +1,8 @@
-"""imageTasks: export tasks by their ids, ten a request, and those that began since a time.
+"""imageTasks: export tasks by their ids, many a request, and those that began since a time.
 
-Exports follow and search with it. It starts nothing, and decides nothing about jobs. Copies have no tasks.
+Exports follow and search with it. It starts nothing, and decides nothing about jobs. Copies have no tasks. One document
+of the API allows ten to a hundred tasks a page, another one to ten: the larger page is tried once, and given up for
+good where it is refused.
 """
 
 from __future__ import annotations
@@ -11,14 +13,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from imageferry.clouds.jdcloud.client import Call, Client
-from imageferry.clouds.jdcloud.codes import NO_SUCH_ID
-from imageferry.clouds.jdcloud.images import Query, indexed, moment, objects, written
+from imageferry.clouds.jdcloud.codes import NO_SUCH_ID, OUT_OF_RANGE
+from imageferry.clouds.jdcloud.images import Query, indexed, moment, written
+from imageferry.clouds.reading import objects
 from imageferry.core.answers import Answer
-from imageferry.errors import CircuitOpen
+from imageferry.errors import CircuitOpen, Refused
 
 TASKS: Final = "imageTasks"
 EXPORT: Final = "ExportImage"
-PAGE: Final = 10
+PAGE: Final = 50
+"""Tasks of one answer, and ids of one request: they stand in the URL, which must stay short."""
+SMALL_PAGE: Final = 10
 """The one page size that every description of the API allows."""
 MOST_PAGES: Final = 50
 
@@ -50,12 +55,16 @@ class Tasks:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._size = PAGE
 
     async def by_id(self, region: str, ids: Sequence[str]) -> dict[str, Seen]:
         """What is told of each id; never raises but for cancellation."""
         told: dict[str, Seen] = {}
-        for start in range(0, len(ids), PAGE):
-            told |= await self._batch(region, ids[start : start + PAGE])
+        rest = list(dict.fromkeys(ids))
+        while rest:
+            some = rest[: self._size]
+            told |= await self._batch(region, some)
+            rest = rest[len(some) :]
         return told
 
     async def since(self, region: str, begun: int) -> AsyncIterator[Task]:
@@ -64,22 +73,31 @@ class Tasks:
         :raises Refused: the question was not answered.
         :raises CircuitOpen: the account is closed off.
         """
+        query, size = (("startTime", written(begun)),), self._size
         for page in range(1, MOST_PAGES + 1):
-            told = await self._client.read(_call(region, (("startTime", written(begun)),), page))
+            told = await self._client.ask(_call(region, query, page, size))
+            if self._too_large(told.answer, size):
+                size = SMALL_PAGE
+                told = await self._client.ask(_call(region, query, page, size))
+            if told.answer.klass != "ok":
+                raise Refused(told.answer)
             rows = objects(told.content.get("taskSet"))
             for row in rows:
                 if _is_export(row):
                     yield to_task(row)
             total = told.content.get("totalCount")
-            if not rows or (page * PAGE >= total if isinstance(total, int) else len(rows) < PAGE):
+            if not rows or (page * size >= total if isinstance(total, int) else len(rows) < size):
                 break
 
     async def _batch(self, region: str, ids: Sequence[str]) -> dict[str, Seen]:
+        size = self._size
         try:
-            told = await self._client.ask(_call(region, indexed("taskIds", ids), 1))
+            told = await self._client.ask(_call(region, indexed("taskIds", ids), 1, size))
         except CircuitOpen as error:
             return dict.fromkeys(ids, Answer("never_sent", str(error)))
         answer = told.answer
+        if self._too_large(answer, size):
+            return await self.by_id(region, ids)
         if answer.klass == "ok":
             listed = {task.id: task for task in map(to_task, objects(told.content.get("taskSet")))}
             return {each: listed.get(each) for each in ids}
@@ -89,6 +107,13 @@ class Tasks:
             return {ids[0]: None}
         alone = [await self._batch(region, [each]) for each in ids]
         return {each: seen for one in alone for each, seen in one.items()}
+
+    def _too_large(self, answer: Answer, size: int) -> bool:
+        """Whether a page of this size is refused; then smaller ones are asked for, to the end of the process."""
+        if size == SMALL_PAGE or answer.vendor_code != OUT_OF_RANGE:
+            return False
+        self._size = SMALL_PAGE
+        return True
 
 
 def to_task(row: Mapping[str, Any]) -> Task:
@@ -107,8 +132,8 @@ def to_task(row: Mapping[str, Any]) -> Task:
     )
 
 
-def _call(region: str, query: Query, page: int) -> Call:
-    paging = (("taskAction", EXPORT), ("pageNumber", str(page)), ("pageSize", str(PAGE)))
+def _call(region: str, query: Query, page: int, size: int) -> Call:
+    paging = (("taskAction", EXPORT), ("pageNumber", str(page)), ("pageSize", str(size)))
     return Call(TASKS, region, "read", TASKS, (*query, *paging))
 
 

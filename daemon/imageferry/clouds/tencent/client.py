@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal
 
 import structlog
 
 from imageferry.clouds.credentials import Credentials, Keys
+from imageferry.clouds.reading import json_object
+from imageferry.clouds.sending import Attempt, Sending, succeeded
 from imageferry.clouds.tencent.codes import ABOUT_RUNNING, CLOCK_OFF, TOKEN_OLD, classify
 from imageferry.clouds.tencent.sign import CONTENT_TYPE, Signable, authorization
-from imageferry.clouds.wire import Reply, Request, Told, VendorTime, Wire, foreign
+from imageferry.clouds.wire import Reply, Request, Told, Wire, foreign
 from imageferry.core.account import Account
 from imageferry.core.answers import Answer
 from imageferry.core.facts import LaneKind
 from imageferry.core.times import SECOND
-from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import Clock, Gate, Permit
 
 Service = Literal["cvm", "sts"]
@@ -55,79 +57,43 @@ class Client:
     def __init__(self, account: Account, gate: Gate, clock: Clock, wire: Wire, credentials: Credentials) -> None:
         self._endpoints: dict[Service, str] = {"cvm": account.endpoint, "sts": account.identity_endpoint}
         self._lane = account.lane
-        self._gate = gate
-        self._clock = clock
-        self._wire = wire
-        self._credentials = credentials
+        self._sending = Sending(gate, clock, wire, credentials)
         self._warned: set[str] = set()
-        self.time = VendorTime()
+        self.time = self._sending.time
 
     def vendor_now(self) -> int:
         """The time by the vendor's clock."""
-        return self.time.at(self._clock.now())
+        return self._sending.vendor_now()
 
     async def ask(self, asked: Call) -> Told:
         """Send a call with a permit of its own.
 
         :raises CircuitOpen: the account is closed off.
         """
-        async with self._gate.enter(asked.region, asked.kind) as permit:
-            told, again = await self._once(asked, permit, last=False)
-        if not again:
-            return told
-        async with self._gate.enter(asked.region, asked.kind) as permit:
-            return (await self._once(asked, permit, last=True))[0]
+        return await self._sending.ask(asked.region, asked.kind, partial(self._attempt, asked))
 
     async def read(self, asked: Call) -> Told:
         """The same, where only a success is of use.
 
         :raises Refused: it was not answered, or not with a success.
         """
-        told = await self.ask(asked)
-        if told.answer.klass != "ok":
-            raise Refused(told.answer)
-        return told
+        return succeeded(await self.ask(asked))
 
     async def submit(self, asked: Call, permit: Permit) -> Told:
         """Send a call with the permit that the caller has."""
-        told, again = await self._once(asked, permit, last=False)
-        if not again:
-            return told
-        try:
-            async with self._gate.enter(asked.region, asked.kind) as second:
-                return (await self._once(asked, second, last=True))[0]
-        except CircuitOpen:
-            return told
+        return await self._sending.submit(asked.region, asked.kind, permit, partial(self._attempt, asked))
 
-    async def _once(self, asked: Call, permit: Permit, *, last: bool) -> tuple[Told, bool]:
-        """One request, judged; and whether it is worth another that is signed anew."""
-        try:
-            keys = await self._credentials.get()
-        except Refused as refused:
-            permit.judged(refused.answer)
-            return Told(refused.answer), False
-        before = self.time.at(0)
-        told = await self._wire.ask(
-            f"{self._lane(asked.region)}/{asked.kind if asked.service == 'cvm' else asked.service}",
-            self._signed(asked, keys),
-            lambda reply: self._read(asked, reply),
-        )
-        if told.reply is not None:
-            self.time.learn(told.reply, complained=told.answer.vendor_code in CLOCK_OFF)
-        again = not last and await self._corrected(told.answer, keys, before)
-        # A refusal that is being put right says nothing of the keys: it must not close the account off.
-        permit.judged(replace(told.answer, klass="retry") if again else told.answer)
-        return told, again
+    def _attempt(self, asked: Call, keys: Keys) -> Attempt:
+        def late(told: Told) -> bool:
+            return told.answer.vendor_code in CLOCK_OFF
 
-    async def _corrected(self, answer: Answer, keys: Keys, before: int) -> bool:
-        if answer.vendor_code in CLOCK_OFF:
-            return self.time.at(0) != before
-        if answer.vendor_code not in TOKEN_OLD:
-            return False
-        try:
-            return await self._credentials.refresh(keys) != keys
-        except Refused:
-            return False
+        async def corrected(told: Told, moved: int) -> bool:
+            if late(told):
+                return moved != 0
+            return told.answer.vendor_code in TOKEN_OLD and await self._sending.renewed(keys)
+
+        pool = f"{self._lane(asked.region)}/{asked.kind if asked.service == 'cvm' else asked.service}"
+        return Attempt(pool, self._signed(asked, keys), partial(self._read, asked), late, corrected)
 
     def _signed(self, asked: Call, keys: Keys) -> Request:
         scheme, _, rest = self._endpoints[asked.service].replace("{region}", asked.region).partition("://")
@@ -181,11 +147,7 @@ def _response(reply: Reply) -> Mapping[str, Any] | None:
     """What stands under ``Response``; None where the reply is not the API's."""
     if reply.status != _OK:
         return None
-    try:
-        data = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return None
-    response = data.get("Response") if isinstance(data, dict) else None
+    response = (json_object(reply.body) or {}).get("Response")
     return response if isinstance(response, dict) and _readable(response.get("Error")) else None
 
 

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-import anyio
-
+from imageferry.clouds.copying import follow_copies, made_name, own_earlier
 from imageferry.clouds.tencent.client import Call, Client
 from imageferry.clouds.tencent.codes import DUPLICATE_NAME
 from imageferry.clouds.tencent.images import Images
 from imageferry.core.answers import Answer
 from imageferry.core.image import Image
-from imageferry.core.job import UNIQUE_LENGTH, Job, unique_part
+from imageferry.core.job import Job
 from imageferry.core.times import SECOND
-from imageferry.errors import CircuitOpen, Refused
 from imageferry.ports import (
     Absent,
     Accepted,
@@ -54,7 +53,7 @@ class Copies:
         body = str(job.request["body"]).encode()
         told = await self.client.submit(Call(ACTION, job.place.region, "copy", body, submits=True), permit)
         if told.answer.vendor_code == DUPLICATE_NAME:
-            return await self._own_earlier(job, told.answer)
+            return await own_earlier(told.answer, partial(self.images.named, job.destination, job.made_name))
         if told.answer.klass != "ok":
             return told.answer
         for made in told.content.get("ImageSet") or ():
@@ -86,42 +85,17 @@ class Copies:
 
     async def follow(self, asked: Sequence[Following]) -> list[Progress]:
         """How each copy is; one destination that does not answer holds up no other. Raises only cancellation."""
-        told: list[Progress] = []
 
-        async def look_into(destination: str) -> None:
-            here = [one for one in asked if one.job.destination == destination]
-            told.extend(await self._follow_in(destination, here))
+        def judged(one: Following, look: Look) -> Progress:
+            return _judge(one, look, self.client.vendor_now())
 
-        async with anyio.create_task_group() as group:
-            for destination in dict.fromkeys(one.job.destination for one in asked):
-                group.start_soon(look_into, destination)
-        return told
-
-    async def _follow_in(self, destination: str, asked: Sequence[Following]) -> list[Progress]:
-        try:
-            looks = await self.images.look(destination, [one.job.task_ref for one in asked])
-        except Refused as refused:
-            return [_unseen(one.job, str(refused), refused.answer) for one in asked]
-        except CircuitOpen as error:
-            return [_unseen(one.job, str(error), None) for one in asked]
-        return [_judge(one.job, looks[one.job.task_ref], self.client.vendor_now()) for one in asked]
-
-    async def _own_earlier(self, job: Job, refusal: Answer) -> Accepted | Answer:
-        """The name is taken: by our own earlier copy, then that is the copy; else a person must see to it."""
-        try:
-            named = await self.images.named(job.destination, job.made_name)
-        except (Refused, CircuitOpen) as error:
-            return replace(refusal, klass="retry", message=f"{refusal.message}; whose it is was not answered: {error}")
-        for image in named:
-            if image.state != "failed":
-                return Accepted(image.id, refusal.request_id)
-        return refusal
+        return await follow_copies(asked, self.images.look, judged)
 
 
 def freeze(job: Job) -> Frozen:
     """The exact body, with a name that no other job gives."""
     wanted = str(job.options.get("name") or job.image_name or job.image_id)
-    name = f"{wanted[: LONGEST_NAME - UNIQUE_LENGTH - 1]}-{unique_part(job.key)}"
+    name = made_name(job, wanted, LONGEST_NAME)
     params = {
         "ImageIds": [job.image_id],
         "DestinationRegions": [job.destination],
@@ -131,7 +105,8 @@ def freeze(job: Job) -> Frozen:
     return Frozen({"body": json.dumps(params)}, made_name=name)
 
 
-def _judge(job: Job, look: Look, now: int) -> Progress:
+def _judge(one: Following, look: Look, now: int) -> Progress:
+    job = one.job
     where = f"{job.task_ref} in {job.destination}"
     if isinstance(look, Gone):
         if job.memo.get("gone") and now - (job.submitted_at or 0) >= MARGIN:
@@ -142,7 +117,3 @@ def _judge(job: Job, look: Look, now: int) -> Progress:
     if look.state == "pending":
         return Progress(job.id, "running", f"the new image {where} is not ready yet")
     return Progress(job.id, "succeeded", f"the new image {where} is ready")
-
-
-def _unseen(job: Job, reason: str, answer: Answer | None) -> Progress:
-    return Progress(job.id, "running", f"the new image cannot be looked at: {reason}", dict(job.memo), answer=answer)

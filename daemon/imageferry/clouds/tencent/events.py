@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from imageferry.clouds.reading import object_of
 from imageferry.ports import Sighting
 
 CLOUD: Final = "tencent"
@@ -54,7 +55,7 @@ def _record(envelope: Mapping[str, Any]) -> Mapping[str, Any] | None:
     if source.endswith(FAMILY):
         if source != SOURCE or kind.rpartition(":")[2] not in CALLS:
             return {}
-        data = _object(envelope.get("data"))
+        data = object_of(envelope.get("data"))
         if not data:
             raise ValueError(f"the {kind} event carries no audit record in data")
         return data
@@ -74,7 +75,7 @@ def _account(record: Mapping[str, Any]) -> str | None:
 
 def _seen(envelope: Mapping[str, Any], record: Mapping[str, Any], region: str) -> Iterator[tuple[str, str]]:
     """(region, image id): from the call's answer, else the first id in what the event says it is about."""
-    answer = _object(record.get("responseElements"))
+    answer = object_of(record.get("responseElements"))
     if record["eventName"] == "SyncImages":
         # Its subject is the source image; without a list of the new ones there is nothing new to look at.
         yield from _copies(answer)
@@ -94,16 +95,6 @@ def _copies(answer: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for each in made if isinstance(made, list) else ():
         if isinstance(each, Mapping) and each.get("Region") and each.get("ImageId"):
             yield str(each["Region"]), str(each["ImageId"])
-
-
-def _object(value: object) -> Mapping[str, Any]:
-    """A JSON object, also where it is written as a string; anything else is empty."""
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            return {}
-    return value if isinstance(value, Mapping) else {}
 
 
 def _text(value: object) -> str:

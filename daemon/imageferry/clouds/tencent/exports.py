@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any, Final
 
-import anyio
-
+from imageferry.clouds.following import some_at_once
 from imageferry.clouds.objects import Missing, Objects, Present
+from imageferry.clouds.sights import SEEN, Sight, objects_unseen
 from imageferry.clouds.tencent.client import Call, Client
 from imageferry.clouds.tencent.codes import BAD_ID, NEVER_ACCEPTED
 from imageferry.clouds.tencent.images import Images
@@ -34,25 +33,6 @@ AT_ONCE: Final = 16
 FOUND: Final = "found:"
 """A task reference of a found task; behind it, when it was first asked for, microseconds by the vendor's clock."""
 _SYSTEM: Final = "SYSTEM_DISK"
-
-
-@dataclass(frozen=True, slots=True)
-class _Sight:
-    """What was seen of one job's objects: by the key that each really has, or why nothing could be seen."""
-
-    present: Mapping[str, Present]
-    expected: int
-    refusal: Answer | None = None
-
-    @property
-    def whole(self) -> bool:
-        """Every object is there and holds something."""
-        return len(self.present) == self.expected > 0 and all(each.size > 0 for each in self.present.values())
-
-    @property
-    def sizes(self) -> dict[str, list[int]]:
-        """JSON to compare with the next look's."""
-        return {key: [each.size, each.last_modified] for key, each in sorted(self.present.items())}
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +91,17 @@ class Exports:
     async def follow(self, region: str, asked: Sequence[Following]) -> list[Progress]:
         """How each export is; never raises but for cancellation."""
         probes: dict[str, Answer] = {}
-        sights: dict[str, _Sight] = {}
-        limiter = anyio.CapacityLimiter(AT_ONCE)
 
-        async def see(job: Job, *, overdue: bool) -> None:
-            async with limiter:
-                if overdue:  # before its objects: a task that ends in between would look as if it left nothing
-                    probes[job.id] = await self._probe_overdue(job)
-                widely = job.id in probes or (job.destination not in self.spelt and self._check_due(job))
-                sights[job.id] = await self._see(job, job.object_keys, self._since(job), widely=widely)
+        async def see(one: Following) -> Sight:
+            job = one.job
+            if one.overdue:  # before its objects: a task that ends in between would look as if it left nothing
+                probes[job.id] = await self._probe_overdue(job)
+            widely = job.id in probes or (job.destination not in self.spelt and self._check_due(job))
+            return await self._see(job, job.object_keys, self._since(job), widely=widely)
 
-        async with anyio.create_task_group() as group:
-            for one in asked:
-                group.start_soon(partial(see, one.job, overdue=one.overdue))
-        looks = await self._looks(region, [one.job for one in asked if self._wants_look(one.job, sights[one.job.id])])
-        return [self._judge(one, sights[one.job.id], looks.get(one.job.image_id), probes) for one in asked]
+        seen = list(zip(asked, await some_at_once(AT_ONCE, asked, see), strict=True))
+        looks = await self._looks(region, [one.job for one, sight in seen if self._wants_look(one.job, sight)])
+        return [self._judge(one, sight, looks.get(one.job.image_id), probes) for one, sight in seen]
 
     # --- looking ---------------------------------------------------------------------------------------------------
 
@@ -155,7 +131,7 @@ class Exports:
         except CircuitOpen as error:
             return Answer("never_sent", str(error))
 
-    async def _see(self, job: Job, keys: Sequence[str], since: int, *, widely: bool) -> _Sight:
+    async def _see(self, job: Job, keys: Sequence[str], since: int, *, widely: bool) -> Sight:
         """HEAD every object; one that is older than its task is another's.
 
         :param widely: try every way in which the key may be written.
@@ -165,25 +141,25 @@ class Exports:
             for spelling in _spellings(key) if widely else [key]:
                 seen = await self.objects.head(job.destination, job.place.region, spelling)
                 if isinstance(seen, Answer):
-                    return _Sight(present, len(keys), seen)
+                    return Sight(present, len(keys), seen)
                 if not isinstance(seen, Missing) and seen.last_modified >= since - MARGIN:
                     present[spelling] = seen
                     if spelling == key and not _seen_before(job):
                         self.spelt.add(job.destination)
                     break
-        return _Sight(present, len(keys))
+        return Sight(present, len(keys))
 
     def _since(self, job: Job) -> int:
         if job.task_ref.startswith(FOUND):
             return int(job.task_ref.removeprefix(FOUND))
         return self.client.time.at(job.created_at if job.submitted_at is None else job.submitted_at)
 
-    def _wants_look(self, job: Job, sight: _Sight) -> bool:
+    def _wants_look(self, job: Job, sight: Sight) -> bool:
         """Whether the image's state matters now: at the end, and now and then before it."""
         if sight.refusal is not None:
             return False
         if sight.whole:
-            return bool(job.memo.get("seen") == sight.sizes)
+            return bool(job.memo.get(SEEN) == sight.sizes)
         return bool(job.memo.get("gone")) or self._check_due(job)
 
     def _check_due(self, job: Job) -> bool:
@@ -204,11 +180,11 @@ class Exports:
     # --- judging ---------------------------------------------------------------------------------------------------
 
     def _judge(
-        self, asked: Following, sight: _Sight, look: Look | Answer | None, probes: Mapping[str, Answer]
+        self, asked: Following, sight: Sight, look: Look | Answer | None, probes: Mapping[str, Answer]
     ) -> Progress:
         job = asked.job
         if sight.refusal is not None:
-            return _unseen(asked, sight.refusal)
+            return objects_unseen(asked, sight.refusal, dict(job.memo))
         if sight.whole:
             return _at_the_end(job, sight, look)
         if asked.overdue:
@@ -216,11 +192,11 @@ class Exports:
         if isinstance(look, Gone):
             return _without_image(job, sight, look)
         memo = dict(job.memo)
-        memo.pop("seen", None)
+        memo.pop(SEEN, None)
         if isinstance(look, Image):
             memo.pop("gone", None)
             memo["checked"] = self.client.vendor_now()
-        return Progress(job.id, "running", _count(sight), memo)
+        return Progress(job.id, "running", sight.count, memo)
 
 
 def freeze(job: Job, image: Image) -> Frozen:
@@ -258,7 +234,7 @@ def _spellings(key: str) -> list[str]:
 
 def _seen_before(job: Job) -> bool:
     """Whether its keys are written as an earlier look found them, and no more as they were told."""
-    return "seen" in job.memo or job.task_ref.startswith(FOUND)
+    return SEEN in job.memo or job.task_ref.startswith(FOUND)
 
 
 def _not_free(probe: Told) -> Finding | None:
@@ -273,44 +249,35 @@ def _not_free(probe: Told) -> Finding | None:
     return None
 
 
-def _unseen(asked: Following, refusal: Answer) -> Progress:
-    """The storage did not let us look: a person may put that right until the deadline."""
-    reason = f"the objects cannot be looked at: {refusal}"
-    ended = asked.overdue and refusal.klass == "permanent_config"
-    return Progress(asked.job.id, "failed" if ended else "running", reason, dict(asked.job.memo), answer=refusal)
-
-
-def _at_the_end(job: Job, sight: _Sight, look: Look | Answer | None) -> Progress:
+def _at_the_end(job: Job, sight: Sight, look: Look | Answer | None) -> Progress:
     """Every object is there: they must be the same twice, and the image at rest."""
-    memo = {**job.memo, "seen": sight.sizes}
+    memo = {**job.memo, SEEN: sight.sizes}
     keys = tuple(sight.present)
-    if job.memo.get("seen") != sight.sizes or look is None:
+    if job.memo.get(SEEN) != sight.sizes or look is None:
         return Progress(job.id, "running", "every object is there; seen once", memo, keys, soon=True)
     if isinstance(look, Answer):
         reason = f"every object is there; the image cannot be looked at: {look}"
         return Progress(job.id, "running", reason, memo, keys, look, soon=True)
     if isinstance(look, Image) and look.state == "pending":
         return Progress(job.id, "running", "every object is there; the image is still busy", memo, keys, soon=True)
-    size = sum(each.size for each in sight.present.values())
-    reason = f"{len(keys)} object{'' if len(keys) == 1 else 's'} of {size} bytes in {job.destination}"
-    return Progress(job.id, "succeeded", reason, memo, keys)
+    return Progress(job.id, "succeeded", sight.written(job.destination), memo, keys)
 
 
-def _overdue(job: Job, sight: _Sight, probe: Answer) -> Progress:
+def _overdue(job: Job, sight: Sight, probe: Answer) -> Progress:
     """Objects are missing at the deadline: a dry run, made before they were looked for, tells whether it still runs."""
     if probe.klass == "wait_image":
         return Progress(job.id, "running", f"past its deadline, but still running: {probe}", dict(job.memo))
     if _no_image(probe):
-        return Progress(job.id, "failed", f"{_count(sight)}, and the image is gone: {probe}", answer=probe)
+        return Progress(job.id, "failed", f"{sight.count}, and the image is gone: {probe}", answer=probe)
     if probe.klass == "ok":
-        return Progress(job.id, "vanished", f"the task ended, but {_count(sight)}", answer=None)
+        return Progress(job.id, "vanished", f"the task ended, but {sight.count}", answer=None)
     reason = f"past its deadline, and a dry run did not tell whether it still runs: {probe}"
     return Progress(job.id, "running", reason, dict(job.memo), answer=probe)
 
 
-def _without_image(job: Job, sight: _Sight, look: Gone) -> Progress:
+def _without_image(job: Job, sight: Sight, look: Gone) -> Progress:
     """The image is gone: what it left may still show, so it is looked at once more."""
-    reason = f"{_count(sight)}, and the image is gone: {look.reason}"
+    reason = f"{sight.count}, and the image is gone: {look.reason}"
     if job.memo.get("gone"):
         return Progress(job.id, "failed", reason)
     return Progress(job.id, "running", reason, {**job.memo, "gone": True}, soon=True)
@@ -318,7 +285,3 @@ def _without_image(job: Job, sight: _Sight, look: Gone) -> Progress:
 
 def _no_image(answer: Answer) -> bool:
     return answer.vendor_code.partition(".")[0] == BAD_ID and answer.klass == "permanent_image"
-
-
-def _count(sight: _Sight) -> str:
-    return f"{sum(each.size > 0 for each in sight.present.values())} of {sight.expected} objects are there"

@@ -5,17 +5,19 @@ The adapter looks with it, exports and copies follow with it. It changes nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 
+from imageferry.clouds.batches import Resting, parts
+from imageferry.clouds.reading import moment, objects
+from imageferry.clouds.states import States
 from imageferry.clouds.tencent.client import Client, call
 from imageferry.clouds.tencent.codes import BAD_ID
 from imageferry.clouds.wire import Told
 from imageferry.core.answers import Answer
 from imageferry.core.image import Arch, Image, ImageState, OsFamily, Place, Visibility
-from imageferry.core.times import parse_rfc3339
 from imageferry.errors import Refused
 from imageferry.ports import Clock, Gone, ImagePage, Look
 
@@ -24,9 +26,6 @@ PAGE: Final = 100
 """Images of one answer, and ids of one request, at the most."""
 VALUES: Final = 5
 """Values of one filter, at the most."""
-REST: Final = 600.0
-"""Seconds that an id which spoilt a batch is kept out of batches."""
-MOST_RESTING: Final = 10_000
 MOST_PAGES: Final = 20
 
 STATES: Final[dict[str, ImageState]] = {
@@ -46,8 +45,6 @@ KINDS: Final[dict[str, Visibility]] = {
 }
 ARCHES: Final[dict[str, Arch]] = {"x86_64": "x86_64", "arm": "aarch64", "arm_64": "aarch64", "i386": "i386"}
 
-T = TypeVar("T")
-
 log = structlog.get_logger(__name__)
 
 
@@ -56,10 +53,9 @@ class Images:
 
     def __init__(self, client: Client, clock: Clock, account: str) -> None:
         self._client = client
-        self._clock = clock
         self._account = account
-        self._resting: dict[tuple[str, str], float] = {}
-        self._strange: set[str] = set()
+        self._resting = Resting(clock)
+        self._states = States(STATES)
 
     async def look(self, region: str, ids: Sequence[str]) -> dict[str, Look]:
         """An answer for every id.
@@ -73,13 +69,12 @@ class Images:
         """
         found: dict[str, Image] = {}
         asked = list(dict.fromkeys(ids))
-        resting = [each for each in asked if self._rests(region, each)]
-        for some in _parts([each for each in asked if each not in resting], PAGE):
+        resting = self._resting.among(region, asked)
+        for some in parts([each for each in asked if each not in resting], PAGE):
             found |= await self._batch(region, some)
-        for some in _parts(resting, VALUES):
+        for some in parts(resting, VALUES):
             found |= await self._filtered(region, some)
-        for each in found:
-            self._resting.pop((region, each), None)
+        self._resting.drop(region, found)
         return {each: found.get(each) or Gone(f"the cloud does not have {each} in {region}") for each in asked}
 
     async def named(self, region: str, name: str) -> list[Image]:
@@ -110,7 +105,7 @@ class Images:
         told = await self._client.ask(call(DESCRIBE, region, {"ImageIds": ids, "Limit": PAGE}))
         if _bad_id(told):
             found = await self._sift(region, ids) if len(ids) > 1 else {}
-            self._rest(region, (each for each in ids if each not in found))
+            self._resting.add(region, (each for each in ids if each not in found))
             return found
         if told.answer.klass != "ok":
             raise Refused(told.answer)
@@ -133,7 +128,7 @@ class Images:
             images, total = await self._page(region, "image-type", ["PRIVATE_IMAGE"], page)
             found |= {image.id: image for image in images if image.id in ids}
             page, pages = page + 1, -(-total // PAGE)
-        for some in _parts([each for each in ids if each not in found], VALUES):
+        for some in parts([each for each in ids if each not in found], VALUES):
             found |= await self._filtered(region, some)
         return found
 
@@ -156,25 +151,11 @@ class Images:
 
     def _images(self, region: str, told: Told) -> tuple[list[Image], int]:
         place = Place("tencent", self._account, region)
-        rows = [row for row in _list(told.content, "ImageSet") if row.get("ImageId")]
+        rows = [row for row in objects(told.content.get("ImageSet")) if row.get("ImageId")]
         for row in rows:
-            self._note_state(str(row.get("ImageState")))
+            self._states.note(str(row.get("ImageState")))
         total = told.content.get("TotalCount")
         return [to_image(row, place) for row in rows], total if isinstance(total, int) else len(rows)
-
-    def _note_state(self, state: str) -> None:
-        if state not in STATES and state not in self._strange:
-            self._strange.add(state)
-            log.warning("image state is not known; taken as not ready yet", state=state[:64])
-
-    def _rests(self, region: str, image_id: str) -> bool:
-        return self._resting.get((region, image_id), 0.0) > self._clock.monotonic()
-
-    def _rest(self, region: str, ids: Iterable[str]) -> None:
-        until = self._clock.monotonic() + REST
-        self._resting |= {(region, each): until for each in ids}
-        while len(self._resting) > MOST_RESTING:
-            del self._resting[next(iter(self._resting))]
 
 
 def to_image(row: Mapping[str, Any], place: Place) -> Image:
@@ -189,9 +170,9 @@ def to_image(row: Mapping[str, Any], place: Place) -> Image:
         size_gib=row.get("ImageSize"),
         state=STATES.get(str(row.get("ImageState")), "pending"),
         visibility=KINDS.get(str(row.get("ImageType"))),
-        tags={str(tag.get("Key")): str(tag.get("Value") or "") for tag in _list(row, "Tags")},
-        created_at=_time(row.get("CreatedTime")),
-        extra={"disks": [_disk(disk) for disk in _list(row, "SnapshotSet")]},
+        tags={str(tag.get("Key")): str(tag.get("Value") or "") for tag in objects(row.get("Tags"))},
+        created_at=moment(row.get("CreatedTime")),
+        extra={"disks": [_disk(disk) for disk in objects(row.get("SnapshotSet"))]},
     )
 
 
@@ -206,26 +187,9 @@ def _arch(word: object) -> Arch | None:
     return ARCHES.get(str(word), "other") if word else None
 
 
-def _time(text: object) -> int | None:
-    try:
-        return parse_rfc3339(str(text))
-    except ValueError:
-        return None
-
-
 def _disk(row: Mapping[str, Any]) -> dict[str, Any]:
     return {"usage": row.get("DiskUsage"), "snapshot": row.get("SnapshotId"), "size": row.get("DiskSize")}
 
 
-def _list(row: Mapping[str, Any], name: str) -> list[Mapping[str, Any]]:
-    """A list of objects; null and absent are empty."""
-    value = row.get(name)
-    return [each for each in value if isinstance(each, Mapping)] if isinstance(value, list) else []
-
-
 def _bad_id(told: Told) -> bool:
     return told.answer.vendor_code.partition(".")[0] == BAD_ID
-
-
-def _parts(rows: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import anyio
 import pytest
 
 from imageferry.clouds.huawei import codes
@@ -401,6 +402,32 @@ async def test_a_list_of_the_newest_is_not_read_further_back_than_the_copies_go(
         before = stage.asked("ListImages")
         await stage.cloud.follow(REGION, [Following(job, overdue=False) for job in jobs])
         assert stage.asked("ListImages") - before == 1
+
+
+async def test_batches_that_are_followed_side_by_side_read_each_page_of_a_list_once() -> None:
+    async with staged(**FREE) as stage:
+        jobs = [await stage.running(await stage.copy(image(stage.server))) for _ in range(130)]
+        before, told = stage.asked("ListImages"), []
+
+        async def follow(some: list[Job]) -> None:
+            told.extend(await stage.cloud.follow(REGION, [Following(job, overdue=False) for job in some]))
+
+        async with anyio.create_task_group() as group:
+            for start in range(0, len(jobs), 40):
+                group.start_soon(follow, jobs[start : start + 40])
+        assert stage.asked("ListImages") - before == 2
+    assert {each.reason.partition(" in ")[2] for each in told} == {f"{OTHER_REGION} is not ready yet"}
+
+
+async def test_a_page_that_is_not_answered_is_asked_for_again() -> None:
+    async with staged(**FREE) as stage:
+        jobs = [await stage.running(await stage.copy(image(stage.server))) for _ in range(3)]
+        stage.misbehave("throttle", "ListImages", count=1)
+        first, again = [
+            await stage.cloud.follow(REGION, [Following(job, overdue=False) for job in jobs]) for _ in range(2)
+        ]
+    assert {each.reason.partition(": ")[0] for each in first} == {"the new image cannot be looked at"}
+    assert {each.reason.partition(" in ")[2] for each in again} == {f"{OTHER_REGION} is not ready yet"}
 
 
 async def test_a_target_that_does_not_answer_holds_up_no_other() -> None:

@@ -4,8 +4,8 @@ import pytest
 
 from imageferry.clouds.credentials import Around, Credentials, Keys
 from imageferry.clouds.huawei.credentials import SOURCES
-from imageferry.clouds.huawei.storage import Storage, key_text, signature, signed, string_to_sign
-from imageferry.clouds.objects import Missing, Present
+from imageferry.clouds.huawei.storage import Storage, signature, signed, string_to_sign
+from imageferry.clouds.objects import Missing, Present, key_text
 from imageferry.clouds.wire import Wire
 from imageferry.core.account import CredentialSpec
 from imageferry.core.answers import Answer

@@ -399,14 +399,15 @@ async def _found_among(stage: Stage, job: Job, row: dict[str, str]) -> object:
             await cloud.aclose()
 
 
-async def test_a_lost_export_among_many_is_found() -> None:
-    async with staged(zone_hours=0.0) as stage:
+@pytest.mark.parametrize(("sizes", "asked"), [("10-100", 1), ("1-10", 1 + 3)])
+async def test_a_lost_export_among_many_is_found(sizes: str, asked: int) -> None:
+    async with staged(zone_hours=0.0, task_page_sizes=sizes) as stage:
         job = await stage.lost(await stage.export())
         for _ in range(25):
             await stage.running(await stage.export())
         found = await stage.find(job)
         assert isinstance(found, Found)
-        assert (found.task_ref, stage.asked("imageTasks")) == (stage.server.tasks[0].id, 3)
+        assert (found.task_ref, stage.asked("imageTasks")) == (stage.server.tasks[0].id, asked)
 
 
 async def test_a_doubt_raises_what_the_cloud_refused() -> None:
@@ -613,22 +614,35 @@ async def test_a_list_that_is_refused_for_one_unknown_id_is_read_one_by_one(name
     assert reasons[1:] == ["the task is pending, 0 %"] * 2
 
 
-async def test_twenty_five_exports_are_three_requests() -> None:
+@pytest.mark.parametrize(("sizes", "first", "later"), [("10-100", 2, 2), ("1-10", 1 + 6, 6)])
+async def test_exports_are_asked_about_in_the_largest_pages_that_are_allowed(
+    sizes: str, first: int, later: int
+) -> None:
+    async with staged(task_page_sizes=sizes) as stage:
+        jobs = [await stage.running(await stage.export()) for _ in range(60)]
+        for asked in (first, later):
+            before = len(stage.gate.entered)
+            told = await stage.cloud.follow(REGION, [Following(job, overdue=False) for job in jobs])
+            assert len(stage.gate.entered) - before == asked
+            assert [each.reason for each in told] == ["the task is pending, 0 %"] * 60
+
+
+async def test_a_page_that_is_refused_at_any_size_is_said() -> None:
     async with staged() as stage:
-        jobs = [await stage.running(await stage.export()) for _ in range(25)]
-        before = len(stage.gate.entered)
-        told = await stage.cloud.follow(REGION, [Following(job, overdue=False) for job in jobs])
-        assert len(stage.gate.entered) - before == 3
-    assert {each.verdict for each in told} == {"running"}
+        job = await stage.running(await stage.export())
+        stage.misbehave("code", "imageTasks", code="OUT_OF_RANGE", message="PageSize out of range")
+        told = await stage.follow(job)
+    assert (told.verdict, told.answer and told.answer.vendor_code) == ("running", "OUT_OF_RANGE")
+    assert stage.asked("imageTasks") == 2
 
 
 async def test_a_batch_that_is_refused_holds_up_no_other() -> None:
     async with staged() as stage:
-        jobs = [await stage.running(await stage.export()) for _ in range(11)]
+        jobs = [await stage.running(await stage.export()) for _ in range(51)]
         stage.misbehave("throttle", "imageTasks", count=1)
         told = await stage.cloud.follow(REGION, [Following(job, overdue=False) for job in jobs])
     classes = [each.answer.klass if each.answer else "" for each in told]
-    assert ({each.verdict for each in told}, classes) == ({"running"}, ["throttled"] * 10 + [""])
+    assert ({each.verdict for each in told}, classes) == ({"running"}, ["throttled"] * 50 + [""])
 
 
 @pytest.mark.parametrize("listed", [True, False])
