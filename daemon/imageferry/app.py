@@ -340,9 +340,11 @@ class Daemon:
                 (f"look {here}", Inspect(site, lambda: self.book.current).step, site.bells.look),
                 (f"export {here}", Submit(site, "export", group, stopped=stopped).step, site.bells.export),
                 (f"copy {here}", Submit(site, "copy", group, stopped=stopped).step, site.bells.copy),
-                (f"doubt {here}", Doubt(site, Ways(group, site.bells.doubt)).step, site.bells.doubt),
-                (f"follow {here}", Follow(site, Ways(group, site.bells.follow)).step, site.bells.follow),
             ]
+            doubt, follow = f"doubt {here}", f"follow {here}"
+            doubts = Doubt(site, Ways(group, site.bells.doubt, doubt, parts.beats))
+            follows = Follow(site, Ways(group, site.bells.follow, follow, parts.beats))
+            loops += [(doubt, doubts.step, site.bells.doubt), (follow, follows.step, site.bells.follow)]
         for loop in loops:
             self._start(group, loop, parts.beats, self.stopping)
 

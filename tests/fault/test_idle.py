@@ -23,7 +23,7 @@ from imageferry.settings import load
 from support.clocks import FakeClock
 from support.daemons import House, event
 from support.faults import brisk
-from support.rehearsals import image, served, tencent
+from support.rehearsals import BUCKET, image, served, tencent
 from support.waiting import until
 
 STEP = 5.0
@@ -126,7 +126,10 @@ async def test_a_loop_that_has_stopped_moving_is_named_by_livez_until_it_moves_a
         await until(in_flight)
         await one.rest(stuck_after + STEP, busy=1)
         stuck = await one.ops.get("/livez")
-        assert (stuck.status_code, stuck.json()) == (503, {"live": False, "stopped": ["follow prod/ap-guangzhou"]})
+        assert (stuck.status_code, stuck.json()) == (
+            503,
+            {"live": False, "stopped": [f"follow prod/ap-guangzhou to {BUCKET}"]},
+        )
         await one.rest(stuck_after, busy=1)
 
         async def moves() -> bool:

@@ -11,7 +11,6 @@ import anyio
 
 from imageferry.core.account import Timeouts
 from imageferry.flow.doubt import Doubt
-from imageferry.flow.ways import Ways
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.telemetry.clock import SystemClock
 from support.daemons import House, copy_to, daemon_process, event, run_until_idle
@@ -134,7 +133,7 @@ async def test_a_destination_that_hangs_does_not_delay_doubts_about_copies_to_an
         lost, first = await doubted("lost-1"), await doubted("good-1")
         cloud.misbehave(Misbehaviour(fault="hang", action="DescribeImages", region=REFUSING))
         async with anyio.create_task_group() as group:
-            doubts = Doubt(stage.site, Ways(group, stage.site.bells.doubt))
+            doubts = Doubt(stage.site, stage.ways(group, stage.site.bells.doubt))
             await solved(doubts, stage, first)
             await solved(doubts, stage, await doubted("good-2"))
             assert (await states(stage))[lost] == "in_doubt"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from imageferry.clouds.registry import CLOUDS
@@ -28,6 +29,7 @@ from imageferry.flow.sweep import Sweep
 from imageferry.flow.ways import Ways
 from imageferry.ledgers.sqlite import open_ledger
 from imageferry.ports import Cloud, HistoryRow, Ledger
+from imageferry.telemetry.liveness import Heartbeats
 from imageferry.telemetry.metrics import Metrics
 from support.accounts import tencent_account
 from support.clocks import FakeClock
@@ -77,13 +79,17 @@ class Stage:
         async with anyio.create_task_group() as group:
             return await Submit(self.site, action, group).step()
 
+    def ways(self, group: TaskGroup, bell: Bell) -> Ways:
+        """Where the work of a loop goes on beside it."""
+        return Ways(group, bell, "loop", Heartbeats(self.clock.monotonic))
+
     async def doubt(self) -> float:
         async with anyio.create_task_group() as group:
-            return await Doubt(self.site, Ways(group, self.site.bells.doubt)).step()
+            return await Doubt(self.site, self.ways(group, self.site.bells.doubt)).step()
 
     async def follow(self) -> float:
         async with anyio.create_task_group() as group:
-            return await Follow(self.site, Ways(group, self.site.bells.follow)).step()
+            return await Follow(self.site, self.ways(group, self.site.bells.follow)).step()
 
     async def sweep(self) -> float:
         return await Sweep([self.site], self.ledger, self.clock, self.metrics, lambda: ["archive"]).step()

@@ -14,6 +14,7 @@ from anyio.abc import TaskGroup
 
 from imageferry.core.job import Job
 from imageferry.flow.drive import Bell
+from imageferry.telemetry.liveness import Heartbeats
 
 BESIDE: Final = 1.0
 """Seconds until a loop looks again for what has fallen due, while work of other destinations goes on."""
@@ -27,6 +28,10 @@ class Ways:
     """Outlives the loop's steps."""
     bell: Bell
     """The loop's own."""
+    name: str
+    """The loop's own."""
+    beats: Heartbeats
+    """Work that does not end is a loop that has stopped moving."""
     under_way: set[str] = field(default_factory=set)
 
     def start(self, jobs: Sequence[Job], work: Callable[[Sequence[Job]], Awaitable[None]]) -> None:
@@ -39,8 +44,11 @@ class Ways:
     async def _go(
         self, destination: str, jobs: Sequence[Job], work: Callable[[Sequence[Job]], Awaitable[None]]
     ) -> None:
+        name = f"{self.name} to {destination}"
+        self.beats.beat(name)
         try:
             await work(jobs)
         finally:
+            self.beats.forget(name)
             self.under_way.discard(destination)
             self.bell.ring()
