@@ -27,7 +27,10 @@ from imageferry.telemetry.secrets import forget_secret, register_secret
 MARGIN: Final = 300 * SECOND
 """Keys with no more time left than this are read anew; of keys that live shortly, a third of what they had."""
 PAUSE: Final = 5.0
-"""Seconds between two failed tries to renew keys that still hold."""
+"""Seconds between two failed tries to renew keys that still hold, and between two readings of keys that seem to have
+ended by the time they are read: it may be our clock."""
+VAIN: Final = 60.0
+"""Seconds for which a storage's refusals have no keys read anew once it has refused new ones too."""
 POOL: Final = "credentials"
 _FORBIDDEN: Final = (401, 403)
 
@@ -173,6 +176,8 @@ class Credentials:
         self._lock = anyio.Lock()
         self._margin = MARGIN
         self._not_before = 0.0
+        self._in_vain_until = 0.0
+        self._ended_when_read = False
 
     async def get(self) -> Keys:
         """Keys that hold for a while; one read at a time, however many ask.
@@ -197,8 +202,8 @@ class Credentials:
     async def signing(self, send: Callable[[Keys], Awaitable[Told]], *, renewing: bool = True) -> Told:
         """What a request told that ``send`` signs and sends; where its keys are refused, once more with newer ones.
 
-        For storages, whose refusals of a HEAD do not say whether it is the keys that ended. Not ``renewing``: something
-        else may be to blame first.
+        For storages, whose refusals of a HEAD do not say whether it is the keys that ended: a bucket that stays closed
+        must not have a role taken for every look at it. Not ``renewing``: something else may be to blame first.
         """
         try:
             keys = await self.get()
@@ -207,17 +212,25 @@ class Credentials:
         told = await send(keys)
         if not renewing or told.reply is None or told.reply.status not in _FORBIDDEN:
             return told
+        if self._clock.monotonic() < self._in_vain_until:
+            return told
         try:
             fresh = await self.refresh(keys)
         except Refused:
             return told
-        return told if fresh == keys else await send(fresh)
+        if fresh == keys:
+            return told
+        told = await send(fresh)
+        if told.reply is not None and told.reply.status in _FORBIDDEN:
+            self._in_vain_until = self._clock.monotonic() + VAIN
+        return told
 
     def _fresh(self) -> Keys | None:
         keys = self._keys
         if keys is None or self._lasts(keys):
             return keys
-        return keys if self._holds(keys) and self._clock.monotonic() < self._not_before else None
+        usable = self._holds(keys) or self._ended_when_read
+        return keys if usable and self._clock.monotonic() < self._not_before else None
 
     def _lasts(self, keys: Keys) -> bool:
         return keys.expires_at is None or keys.expires_at - self._clock.now() > self._margin
@@ -236,6 +249,9 @@ class Credentials:
             return self._keys
         _hide(self._keys, keys)
         self._keys = keys
+        self._ended_when_read = not self._holds(keys)
+        if self._ended_when_read:
+            self._not_before = self._clock.monotonic() + PAUSE
         if keys.expires_at is not None:
             # Also where a source gives the same keys until their very end it is not asked for every request.
             self._margin = min(MARGIN, (keys.expires_at - self._clock.now()) // 3)
