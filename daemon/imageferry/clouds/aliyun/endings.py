@@ -110,7 +110,7 @@ def _finished(asked: Following, task: Task, sight: Sight, now: int) -> Progress:
     since = int(job.memo.get(DONE, [now])[0])
     memo = {DONE: [since, task.created_at or 0, *task.objects], OBJECTS: sight.sizes}
     if sight.refusal is not None:
-        return _unseen(asked, sight.refusal, memo)
+        return _unseen(asked, sight, sight.refusal, memo)
     if sight.whole:
         return _whole(asked, sight, memo)
     reason = f"the task has finished, but {_count(sight)}"
@@ -125,7 +125,7 @@ def _lost(asked: Following, sight: Sight, now: int) -> Progress:
     since = int(job.memo.get(LOST, now))
     memo = {MISSING: sight.missing, LOST: since, OBJECTS: sight.sizes}
     if sight.refusal is not None:
-        return _unseen(asked, sight.refusal, memo)
+        return _unseen(asked, sight, sight.refusal, memo)
     if sight.whole:
         return _whole(asked, sight, memo)
     known = f"the task {job.task_ref} is {sight.task.status}" if isinstance(sight.task, Task) else ""
@@ -146,11 +146,13 @@ def _whole(asked: Following, sight: Sight, memo: Mapping[str, Any]) -> Progress:
     return Progress(job.id, "succeeded", reason, memo, keys, said_well(job, reason))
 
 
-def _unseen(asked: Following, refusal: Answer, memo: Mapping[str, Any]) -> Progress:
+def _unseen(asked: Following, sight: Sight, refusal: Answer, memo: Mapping[str, Any]) -> Progress:
     """The storage did not let us look: a person may put that right until the deadline."""
     job = asked.job
     ended = asked.overdue and refusal.klass == "permanent_config"
-    reason = f"the objects cannot be looked at: {refusal}"
+    some = 0 < len(sight.keys) < sight.expected
+    what = f"all but {len(sight.keys)} of {sight.expected} objects" if some else "the objects"
+    reason = f"{what} cannot be looked at: {refusal}"
     return Progress(job.id, "failed" if ended else "running", reason, memo, answer=refusal)
 
 

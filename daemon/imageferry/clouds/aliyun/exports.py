@@ -157,13 +157,11 @@ class Exports:
         keys, begun = dict.fromkeys(task.objects if task is not None else ()), _begun(job, task) - MARGIN
         if len(keys) < expected:
             listed = await self.storage.list(job.destination, region, prefix)
-            if not isinstance(listed, Answer):
-                fresh = (key for key, seen in listed.objects.items() if seen.last_modified >= begun)
-                keys |= dict.fromkeys(key for key in fresh if _bears(prefix, key))
-            elif keys and listed.klass == "permanent_config":
-                expected = len(keys)  # what the task names is all there is to go by
-            else:
-                return Sight(task, missing, lost, expected=expected, refusal=listed)
+            if isinstance(listed, Answer):
+                # That the rest of several disks was written too would be a guess.
+                return Sight(task, missing, lost, keys=tuple(keys), expected=expected, refusal=listed)
+            fresh = (key for key, seen in listed.objects.items() if seen.last_modified >= begun)
+            keys |= dict.fromkeys(key for key in fresh if _bears(prefix, key))
         present: dict[str, Present] = {}
         for key in keys:
             seen = await self.storage.head(job.destination, region, key)
