@@ -27,8 +27,8 @@ from imageferry.telemetry.secrets import forget_secret, register_secret
 MARGIN: Final = 300 * SECOND
 """Keys with no more time left than this are read anew; of keys that live shortly, a third of what they had."""
 PAUSE: Final = 5.0
-"""Seconds between two failed tries to renew keys that still hold, and between two readings of keys that seem to have
-ended by the time they are read: it may be our clock."""
+"""Seconds between two tries at a source that cannot be asked, or whose keys seem to have ended by the time they are
+read: however many requests want keys, none of them is to make it worse."""
 VAIN: Final = 60.0
 """Seconds for which a storage's refusals have no keys read anew once it has refused new ones too."""
 POOL: Final = "credentials"
@@ -178,6 +178,7 @@ class Credentials:
         self._not_before = 0.0
         self._in_vain_until = 0.0
         self._ended_when_read = False
+        self._unread: Answer | None = None
 
     async def get(self) -> Keys:
         """Keys that hold for a while; one read at a time, however many ask.
@@ -187,7 +188,11 @@ class Credentials:
         if (fresh := self._fresh()) is not None:
             return fresh
         async with self._lock:
-            return self._fresh() or await self._renew()
+            if (fresh := self._fresh()) is not None:
+                return fresh
+            if self._unread is not None and self._clock.monotonic() < self._not_before:
+                raise Refused(self._unread)
+            return await self._renew()
 
     async def refresh(self, stale: Keys) -> Keys:
         """Keys read anew because the vendor refused ``stale``; the same again where the source has no others.
@@ -242,13 +247,15 @@ class Credentials:
         try:
             keys = await self._read()
         except Refused as refused:
+            # What a person puts right and has tried again (SIGHUP) is not waited for.
+            self._unread = refused.answer if refused.answer.klass == "never_sent" else None
+            self._not_before, self._ended_when_read = self._clock.monotonic() + PAUSE, False
             if self._keys is None or self._keys == stale or not self._holds(self._keys):
                 raise
-            self._not_before = self._clock.monotonic() + PAUSE
             log.warning("keys not renewed", account=self._asked.account.name, reason=str(refused))
             return self._keys
         _hide(self._keys, keys)
-        self._keys = keys
+        self._keys, self._unread = keys, None
         self._ended_when_read = not self._holds(keys)
         if self._ended_when_read:
             self._not_before = self._clock.monotonic() + PAUSE

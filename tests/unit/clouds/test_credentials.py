@@ -303,8 +303,13 @@ async def test_keys_that_seem_to_have_ended_when_they_are_read_are_not_read_for_
         for seconds in (0, 1, 3, 1, 1):
             clock.jump(seconds)
             seen.append((await source.get()).id)
+        assert metadata.given == 2
+        metadata.status = 500
+        clock.jump(5)
+        for _ in range(2):
+            with pytest.raises(Refused, match="cannot be read now"):
+                await source.get()
     assert seen == ["id-1", "id-1", "id-1", "id-2", "id-2"]
-    assert metadata.given == 2
 
 
 async def test_keys_that_ran_out_and_cannot_be_renewed_mean_that_nothing_is_sent() -> None:
@@ -315,6 +320,18 @@ async def test_keys_that_ran_out_and_cannot_be_renewed_mean_that_nothing_is_sent
         with pytest.raises(Refused, match="cannot be read now") as caught:
             await source.get()
     assert caught.value.answer.klass == "never_sent"
+
+
+async def test_a_source_that_cannot_be_asked_is_not_asked_for_every_request() -> None:
+    async with instance(status=500) as (source, metadata, clock):
+        for seconds in (0, 1, 3, 1, 1):
+            clock.jump(seconds)
+            with pytest.raises(Refused, match="cannot be read now"):
+                await source.get()
+        assert metadata.given == 2
+        metadata.status = 200
+        clock.jump(4)
+        assert (await source.get()).id == "id-3"
 
 
 async def test_a_machine_without_a_role_says_so() -> None:
