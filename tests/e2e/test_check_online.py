@@ -17,6 +17,7 @@ from imageferry.cli.scenes import SCENES
 from imageferry.cli.stage import House, Stage, staged, write_house
 from imageferry.rehearsal.misbehaviour import Misbehaviour
 from imageferry.rehearsal.options import REHEARSAL_KEY
+from imageferry.rehearsal.store import NewImage
 from imageferry.telemetry.clock import SystemClock
 from support.commands import run
 
@@ -146,3 +147,16 @@ async def test_images_that_cannot_be_read_fail_with_the_clouds_code(cloud: str, 
     assert done.returncode == 1
     assert f"failed   {stage.scene.regions[0]}: images: " in done.stdout
     assert "503" in done.stdout
+
+
+async def test_a_right_that_only_the_quota_wants_does_not_make_images_seem_closed(tmp_path: Path) -> None:
+    async with opened("huawei", tmp_path) as (stage, house):
+        regions = stage.scene.regions
+        for number in range(250):
+            stage.rehearsal.add_image(NewImage(region=regions[1], name=f"many-{number}"))
+        stage.rehearsal.change({"denied": {"ShowImageQuota": "IMG.0030"}})
+        done = await checked(house)
+    assert done.returncode == 1
+    assert "quota: IMG.0030" in done.stdout
+    for region in regions:
+        assert f"ok       {region}: images: can be read; " in done.stdout, done.stdout

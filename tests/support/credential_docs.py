@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from imageferry.clouds.aliyun import credentials as aliyun
-from imageferry.clouds.credentials import MARGIN, Step
+from imageferry.clouds.credentials import MARGIN, PAUSE, Step
 from imageferry.clouds.facts import FACTS
 from imageferry.clouds.huawei import credentials as huawei
 from imageferry.clouds.jdcloud import credentials as jdcloud
@@ -65,8 +65,10 @@ accounts:
   more.
 - Keys that end are renewed {duration_text(MARGIN / SECOND)} before they do, short-lived ones when a third of their time is left. Files,
   variables and token files are read anew each time. While a renewal fails, keys that still hold are used; when they
-  have ended nothing is sent.
-- Keys that a cloud refuses as expired are read anew once, and the request is signed again.
+  have ended nothing is sent. A place that cannot be asked just now is asked again after {PAUSE:.0f}s, however many
+  requests want keys meanwhile.
+- Keys that a cloud refuses as expired are read anew once, and the request is signed again. An object storage that
+  refuses those too is believed for a minute.
 - No key, token or external id is in a log, an error, a metric or the ledger.
 
 ## Roles

@@ -27,7 +27,10 @@ from imageferry.telemetry.secrets import forget_secret, register_secret
 MARGIN: Final = 300 * SECOND
 """Keys with no more time left than this are read anew; of keys that live shortly, a third of what they had."""
 PAUSE: Final = 5.0
-"""Seconds between two failed tries to renew keys that still hold."""
+"""Seconds between two tries at a source that cannot be asked, or whose keys seem to have ended by the time they are
+read: however many requests want keys, none of them is to make it worse."""
+VAIN: Final = 60.0
+"""Seconds for which a storage's refusals have no keys read anew once it has refused new ones too."""
 POOL: Final = "credentials"
 _FORBIDDEN: Final = (401, 403)
 
@@ -173,6 +176,9 @@ class Credentials:
         self._lock = anyio.Lock()
         self._margin = MARGIN
         self._not_before = 0.0
+        self._in_vain_until = 0.0
+        self._ended_when_read = False
+        self._unread: Answer | None = None
 
     async def get(self) -> Keys:
         """Keys that hold for a while; one read at a time, however many ask.
@@ -182,7 +188,11 @@ class Credentials:
         if (fresh := self._fresh()) is not None:
             return fresh
         async with self._lock:
-            return self._fresh() or await self._renew()
+            if (fresh := self._fresh()) is not None:
+                return fresh
+            if self._unread is not None and self._clock.monotonic() < self._not_before:
+                raise Refused(self._unread)
+            return await self._renew()
 
     async def refresh(self, stale: Keys) -> Keys:
         """Keys read anew because the vendor refused ``stale``; the same again where the source has no others.
@@ -197,8 +207,8 @@ class Credentials:
     async def signing(self, send: Callable[[Keys], Awaitable[Told]], *, renewing: bool = True) -> Told:
         """What a request told that ``send`` signs and sends; where its keys are refused, once more with newer ones.
 
-        For storages, whose refusals of a HEAD do not say whether it is the keys that ended. Not ``renewing``: something
-        else may be to blame first.
+        For storages, whose refusals of a HEAD do not say whether it is the keys that ended: a bucket that stays closed
+        must not have a role taken for every look at it. Not ``renewing``: something else may be to blame first.
         """
         try:
             keys = await self.get()
@@ -207,17 +217,25 @@ class Credentials:
         told = await send(keys)
         if not renewing or told.reply is None or told.reply.status not in _FORBIDDEN:
             return told
+        if self._clock.monotonic() < self._in_vain_until:
+            return told
         try:
             fresh = await self.refresh(keys)
         except Refused:
             return told
-        return told if fresh == keys else await send(fresh)
+        if fresh == keys:
+            return told
+        told = await send(fresh)
+        if told.reply is not None and told.reply.status in _FORBIDDEN:
+            self._in_vain_until = self._clock.monotonic() + VAIN
+        return told
 
     def _fresh(self) -> Keys | None:
         keys = self._keys
         if keys is None or self._lasts(keys):
             return keys
-        return keys if self._holds(keys) and self._clock.monotonic() < self._not_before else None
+        usable = self._holds(keys) or self._ended_when_read
+        return keys if usable and self._clock.monotonic() < self._not_before else None
 
     def _lasts(self, keys: Keys) -> bool:
         return keys.expires_at is None or keys.expires_at - self._clock.now() > self._margin
@@ -229,13 +247,18 @@ class Credentials:
         try:
             keys = await self._read()
         except Refused as refused:
+            # What a person puts right and has tried again (SIGHUP) is not waited for.
+            self._unread = refused.answer if refused.answer.klass == "never_sent" else None
+            self._not_before, self._ended_when_read = self._clock.monotonic() + PAUSE, False
             if self._keys is None or self._keys == stale or not self._holds(self._keys):
                 raise
-            self._not_before = self._clock.monotonic() + PAUSE
             log.warning("keys not renewed", account=self._asked.account.name, reason=str(refused))
             return self._keys
         _hide(self._keys, keys)
-        self._keys = keys
+        self._keys, self._unread = keys, None
+        self._ended_when_read = not self._holds(keys)
+        if self._ended_when_read:
+            self._not_before = self._clock.monotonic() + PAUSE
         if keys.expires_at is not None:
             # Also where a source gives the same keys until their very end it is not asked for every request.
             self._margin = min(MARGIN, (keys.expires_at - self._clock.now()) // 3)

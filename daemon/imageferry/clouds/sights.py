@@ -27,6 +27,8 @@ class Sight:
     """How many there must be."""
     refusal: Answer | None = None
     """Why the storage did not let us look."""
+    what: str = "the objects"
+    """What of them it did not let us look at, in words."""
 
     @property
     def whole(self) -> bool:

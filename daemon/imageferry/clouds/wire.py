@@ -56,7 +56,7 @@ class Request:
     api: str
     """The vendor's name of what is asked, for metrics and logs."""
     method: str
-    url: str
+    url: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(default=b"", repr=False)
     deadline: float | None = None

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator, model_validator
 
+from imageferry.core.image import CLOUD_NAMES
 from imageferry.core.units import Age
 from imageferry.core.values import (
     AccountGlobs,
@@ -70,7 +71,7 @@ class MatchSpec(Spec):
 
     model_config = _NOT_EMPTY
 
-    cloud: Clouds | None = Field(default=None, description="tencent, aliyun, huawei or jdcloud")
+    cloud: Clouds | None = Field(default=None, description=f"{', '.join(CLOUD_NAMES[:-1])} or {CLOUD_NAMES[-1]}")
     account: AccountGlobs | None = Field(default=None, description="The account's name in the config")
     region: RegionGlobs | None = Field(default=None, description="The vendor's region id")
     os: OsFamilies | None = Field(default=None, description="linux, windows or other")

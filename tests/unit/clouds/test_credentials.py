@@ -16,8 +16,9 @@ from structlog.testing import capture_logs
 
 from imageferry.clouds.credentials import Around, Credentials, Keys
 from imageferry.clouds.tencent.credentials import ASSUME, SOURCES
-from imageferry.clouds.wire import Wire
+from imageferry.clouds.wire import Reply, Told, Wire
 from imageferry.core.account import CredentialSpec
+from imageferry.core.answers import Answer
 from imageferry.core.times import SECOND
 from imageferry.errors import Refused
 from imageferry.rehearsal.connection import OwnConnection
@@ -296,6 +297,21 @@ async def test_a_source_that_gives_the_same_keys_until_their_end_is_not_asked_fo
     assert metadata.given <= 20
 
 
+async def test_keys_that_seem_to_have_ended_when_they_are_read_are_not_read_for_every_request() -> None:
+    async with instance(lives=-600) as (source, metadata, clock):
+        seen = []
+        for seconds in (0, 1, 3, 1, 1):
+            clock.jump(seconds)
+            seen.append((await source.get()).id)
+        assert metadata.given == 2
+        metadata.status = 500
+        clock.jump(5)
+        for _ in range(2):
+            with pytest.raises(Refused, match="cannot be read now"):
+                await source.get()
+    assert seen == ["id-1", "id-1", "id-1", "id-2", "id-2"]
+
+
 async def test_keys_that_ran_out_and_cannot_be_renewed_mean_that_nothing_is_sent() -> None:
     async with instance() as (source, metadata, clock):
         await source.get()
@@ -304,6 +320,18 @@ async def test_keys_that_ran_out_and_cannot_be_renewed_mean_that_nothing_is_sent
         with pytest.raises(Refused, match="cannot be read now") as caught:
             await source.get()
     assert caught.value.answer.klass == "never_sent"
+
+
+async def test_a_source_that_cannot_be_asked_is_not_asked_for_every_request() -> None:
+    async with instance(status=500) as (source, metadata, clock):
+        for seconds in (0, 1, 3, 1, 1):
+            clock.jump(seconds)
+            with pytest.raises(Refused, match="cannot be read now"):
+                await source.get()
+        assert metadata.given == 2
+        metadata.status = 200
+        clock.jump(4)
+        assert (await source.get()).id == "id-3"
 
 
 async def test_a_machine_without_a_role_says_so() -> None:
@@ -493,6 +521,23 @@ async def test_a_chain_stays_with_the_source_that_had_keys() -> None:
         with pytest.raises(Refused) as caught:
             await source.get()
     assert caught.value.answer.klass == "never_sent"
+
+
+# --- storages ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_storage_that_stays_closed_does_not_have_new_keys_read_for_every_look() -> None:
+    sent = []
+
+    async def send(keys: Keys) -> Told:
+        sent.append(keys.id)
+        return Told(Answer("permanent_config", "closed"), {}, Reply(403, {}, b"", 0, 0))
+
+    async with instance() as (source, _, clock):
+        for seconds in (0, 0, 59, 1, 30):
+            clock.jump(seconds)
+            assert (await source.signing(send)).answer.message == "closed"
+    assert sent == ["id-1", "id-2", "id-2", "id-2", "id-2", "id-3", "id-3"]
 
 
 def test_every_source_that_a_configuration_may_name_is_there() -> None:

@@ -268,6 +268,10 @@ async def test_the_log_line_tells_code_and_request_id_but_no_header_and_no_body(
     assert "secret" not in repr(request)
 
 
+def test_a_request_shows_nothing_of_an_address_that_may_hold_a_token() -> None:
+    assert "hidden" not in repr(Request("AssumeRoleWithOIDC", "GET", "https://sts.example/?OIDCToken=hidden", {}))
+
+
 async def test_an_answer_over_a_reused_connection_keeps_its_own_times() -> None:
     clock = FakeClock()
 

@@ -91,7 +91,8 @@ async def _profile(asked: Asked, text: str, path: Path) -> Keys:
         data = json.loads(text)
     except ValueError:
         raise Wrong(f"{path} is not JSON, though it begins like it") from None
-    profiles = [each for each in data.get("profiles") or () if isinstance(each, dict)]
+    listed = data.get("profiles")
+    profiles = [each for each in (listed if isinstance(listed, list) else ()) if isinstance(each, dict)]
     wanted = asked.spec.profile or asked.around.environ.get("ALIBABA_CLOUD_PROFILE") or str(data.get("current") or "")
     if not wanted:
         raise NotHere(f"{path} has no profile (and names no current one)")
@@ -106,7 +107,7 @@ async def _named(asked: Asked, profiles: Sequence[Mapping[str, Any]], wanted: st
     words = {str(name): str(value) for name, value in found.items() if value is not None}
     where = f"profile {wanted} of {path}"
     if words.get("mode") != CHAINED:
-        return await _by_mode(asked, MODES, words.get("mode", "AK"), words, where)
+        return await _by_mode(asked, MODES, words.get("mode") or "AK", words, where)
     if taken >= MOST:
         raise Wrong(f"{where} is the source of {taken} profiles, one behind the other; at most {MOST} may be")
     role = role_of(words, where)

@@ -91,7 +91,7 @@ def _finished(asked: Following, task: Task, sight: Sight, now: int) -> Progress:
     since = int(job.memo.get(DONE, [now])[0])
     memo = {DONE: [since, task.created_at or 0, *task.objects], SEEN: sight.objects.sizes}
     if sight.objects.refusal is not None:
-        return objects_unseen(asked, sight.objects.refusal, memo)
+        return objects_unseen(asked, sight.objects.refusal, memo, sight.objects.what)
     if sight.objects.whole:
         return same_twice(asked, sight.objects, memo)
     reason = f"the task has finished, but {sight.objects.count}"
@@ -106,7 +106,7 @@ def _lost(asked: Following, sight: Sight, now: int) -> Progress:
     since = int(job.memo.get(LOST, now))
     memo = {MISSING: sight.missing, LOST: since, SEEN: sight.objects.sizes}
     if sight.objects.refusal is not None:
-        return objects_unseen(asked, sight.objects.refusal, memo)
+        return objects_unseen(asked, sight.objects.refusal, memo, sight.objects.what)
     if sight.objects.whole:
         return same_twice(asked, sight.objects, memo)
     known = f"the task {job.task_ref} is {sight.task.status}" if isinstance(sight.task, Task) else ""

@@ -152,13 +152,12 @@ class Exports:
         keys, begun = dict.fromkeys(task.objects if task is not None else ()), _begun(job, task) - MARGIN
         if len(keys) < expected:
             listed = await self.storage.list(job.destination, region, prefix)
-            if not isinstance(listed, Answer):
-                fresh = (key for key, seen in listed.objects.items() if seen.last_modified >= begun)
-                keys |= dict.fromkeys(key for key in fresh if _bears(prefix, key))
-            elif keys and listed.klass == "permanent_config":
-                expected = len(keys)  # what the task names is all there is to go by
-            else:
-                return Objects(expected=expected, refusal=listed)
+            if isinstance(listed, Answer):
+                # That the rest of several disks was written too would be a guess.
+                what = f"all but {len(keys)} of {expected} objects" if keys else "the objects"
+                return Objects(expected=expected, refusal=listed, what=what)
+            fresh = (key for key, seen in listed.objects.items() if seen.last_modified >= begun)
+            keys |= dict.fromkeys(key for key in fresh if _bears(prefix, key))
         present, expected = dict[str, Present](), max(len(keys), expected)
         for key in keys:
             seen = await self.storage.head(job.destination, region, key)

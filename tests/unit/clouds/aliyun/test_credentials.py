@@ -170,6 +170,8 @@ async def test_a_kind_of_profile_that_is_not_read_is_named_with_those_that_are(t
     [
         ("{broken", "is not JSON"),
         (profiles(current="gone"), "has no profile gone"),
+        ('{"current": "a", "profiles": 5}', "has no profile a"),
+        ('{"current": "a", "profiles": [{"name": "a", "mode": ""}]}', "has no access_key_id and access_key_secret"),
         ("{}", "has no profile (and names no current one)"),
         ('{"current": "a", "profiles": [{"name": "a"}]}', "has no access_key_id and access_key_secret"),
         ('{"current": "a", "profiles": [{"name": "a", "mode": "OIDC"}]}', "has no role, oidc_provider_arn"),

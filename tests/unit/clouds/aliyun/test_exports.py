@@ -472,6 +472,19 @@ def not_named(shape: dict[str, Any]) -> bool:
     return "storage_lists" not in shape and "{disk}" in shape.get("key_form", "{disk}")
 
 
+async def test_objects_that_no_task_names_and_no_list_shows_are_not_taken_as_written() -> None:
+    async with staged(names_objects="system", storage_lists=False) as stage:
+        job = await stage.running(await stage.export(image(stage.server, data_disks_gib=(10, 20))))
+        stage.clock.jump(60)
+        told = [await stage.follow(job) for _ in range(3)]
+        late = await stage.follow(job, overdue=True)
+    reason = "all but 1 of 3 objects cannot be looked at: AccessDenied"
+    assert [each.verdict for each in told] == ["running"] * 3
+    assert all(each.reason.startswith(reason) for each in told)
+    assert (late.verdict, late.answer and late.answer.klass) == ("failed", "permanent_config")
+    assert "oss:ListObjects" in late.reason
+
+
 async def test_an_export_that_runs_is_followed_by_a_list_alone() -> None:
     async with staged(export_seconds=3600.0) as stage:
         jobs = [await stage.running(await stage.export()) for _ in range(5)]
