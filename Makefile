@@ -1,5 +1,5 @@
 # make demo     set up, then show the whole walk on rehearsal clouds
-# make quick    linters and unit tests, under a minute; needs only Python
+# make quick    linters and unit tests, in about a minute and a half; needs only Python
 # make test     everything, with real parts: Kafka, helm, promtool, systemd
 # make bench    the measurements, as ratios in one run
 # make lock     renew requirements.txt from pyproject.toml (UPGRADE=1: to the newest versions)
@@ -32,7 +32,7 @@ demo: venv
 	@$(BIN)/imageferry demo
 
 quick: venv lint
-	$(BIN)/pytest tests/unit
+	$(BIN)/pytest -n 4 --dist worksteal tests/unit
 
 # Setting up is mostly waiting for downloads, and the tests mostly for real parts, so both go side by side. What holds
 # a rate against the clock runs last, and alone.

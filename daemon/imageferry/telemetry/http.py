@@ -35,6 +35,8 @@ DRAIN_SECONDS: Final = 5
 _KEEP_ALIVE: Final = 75
 """Idle seconds before a kept connection is closed; longer than clients keep theirs, so that they close first."""
 _LAST_PORT: Final = 65_535
+_TICK: Final = 0.1
+"""Seconds between two ticks of the library, which writes the Date header anew with every tenth."""
 _LAST_WORDS: Final = 1.0
 """Seconds that cut-off requests have to give up their tasks."""
 
@@ -65,7 +67,7 @@ async def serving(
         except Exception as error:  # noqa: BLE001 - it is raised again below, outside the group that would wrap it
             failure = error
         finally:
-            server.should_exit = True
+            server.tell()
     if failure is not None:
         raise failure
 
@@ -87,6 +89,15 @@ def _config(app: ASGIApp, drain: int, bounds: Bounds | None) -> uvicorn.Config:
 
 
 class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._told = asyncio.Event()
+
+    def tell(self) -> None:
+        """End, at once."""
+        self.should_exit = True
+        self._told.set()
+
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """Signals belong to the app: one front door."""
@@ -102,7 +113,20 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._ready.started()
 
+    async def main_loop(self) -> None:
+        """As the library's own, which only looks now and then whether it is to end."""
+        ticks = 0
+        while not await self.on_tick(ticks):
+            with anyio.move_on_after(_TICK):
+                await self._told.wait()
+            ticks += 1
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await asyncio.sleep(0)  # a connection that its client has closed is then known as closed
+        if not self.server_state.connections and not self.server_state.tasks:
+            for server in self.servers:
+                server.close()
+            return
         await super().shutdown(sockets)
         for connection in list(self.server_state.connections):
             connection.transport.abort()
