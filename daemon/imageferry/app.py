@@ -25,7 +25,7 @@ from imageferry.core.account import Account
 from imageferry.core.completion import job_json
 from imageferry.core.image import Place
 from imageferry.core.job import JobFilter
-from imageferry.errors import ImageferryError, PublishFailed, SourceFailed
+from imageferry.errors import ImageferryError, PublishFailed
 from imageferry.flow.announce import Announce
 from imageferry.flow.asked import Asked
 from imageferry.flow.doubt import Doubt
@@ -204,11 +204,6 @@ class Daemon:
     def _check(self) -> None:
         """Say of everything that this version cannot run, at once and before anything is opened."""
         missing: list[ImageferryError] = []
-        for name, spec in self._sources():
-            try:
-                SOURCES[spec.type](spec, name, Surroundings(READERS, self.clock, self.metrics))
-            except SourceFailed as error:
-                missing.append(error)
         for name, published in self._publishers():
             try:
                 PUBLISHERS[published.type](published, name, self.clock)

@@ -25,7 +25,6 @@ BUSY_OR_BAD: Final = "IncorrectImageStatus"
 """The image is not ready: whether it ever will be, the image itself tells."""
 NAME_TAKEN: Final = "InvalidImageName.Duplicated"
 WEEKLY: Final = "WeeklyQuotaExceed.ExportImage"
-DRY_RUN: Final = "DryRunOperation"
 ENCRYPTED: Final = ("OperationDeined.EncryptedSnapshot", "OperationDenied.EncryptedSnapshot")
 """A copy of such an image must be asked for as an encrypted one."""
 

@@ -9,7 +9,6 @@ from typing import Final
 
 from imageferry.core.answers import AnswerClass
 
-DRY_RUN_PASSED: Final = "DryRunOperation"
 DUPLICATE_NAME: Final = "InvalidImageName.Duplicate"
 BAD_ID: Final = "InvalidImageId"
 """First part of the codes that one unknown or malformed id earns a whole batch."""
